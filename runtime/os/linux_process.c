@@ -1,0 +1,218 @@
+/* os/linux_process.c: processes, their ends, and what a fresh child needs.
+ * SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/linux.h"
+#include "os/os.h"
+
+/* PIDFD_GET_INFO of Linux 6.13, its exit part of 6.15; not in the headers of Debian 12. */
+struct pidfd_status {
+  uint64_t mask;
+  uint64_t cgroup;
+  uint32_t ids[11];
+  int32_t exit_code;
+};
+#define PIDFD_STATUS_EXIT (UINT64_C(1) << 3)
+#define PIDFD_STATUS_GET _IOWR(0xFF, 11, struct pidfd_status)
+_Static_assert(sizeof(struct pidfd_status) == 64, "the first published size");
+
+int64_t lmp_os_pid(void) { return getpid(); }
+
+/* The fields of /proc/PID/stat from the third on: the second, the name in parentheses, may hold
+ * anything. NULL when there is no such process. */
+static char *stat_fields(int64_t pid, char *buf, size_t cap) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+  if (!lmp_linux_read_file(path, buf, cap)) return NULL;
+  char *end = strrchr(buf, ')');
+  return end && end[1] == ' ' ? end + 2 : NULL;
+}
+
+/* Field `n` of proc(5), counted from 1; `fields` starts at the third. */
+static uint64_t stat_number(const char *fields, int n) {
+  for (int i = 3; i < n && fields; i++) {
+    fields = strchr(fields, ' ');
+    if (fields) fields++;
+  }
+  return fields ? strtoull(fields, NULL, 10) : 0;
+}
+
+uint64_t lmp_os_boot_ticks(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+  return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec / (LMP_SEC / hz);
+}
+
+unsigned lmp_os_threads(void) {
+  char buf[1024];
+  if (__libc_single_threaded) return 1; /* spares the look into /proc in the common case */
+  char *fields = stat_fields(getpid(), buf, sizeof buf);
+  return fields ? (unsigned)stat_number(fields, 20) : 1;
+}
+
+lmp_err lmp_os_fork(int64_t *pid) {
+  fflush(NULL); /* or both processes would write what is in the buffers */
+  pid_t r = fork();
+  if (r < 0) return LMP_E_SYSTEM;
+  *pid = r;
+  return LMP_OK;
+}
+
+int lmp_os_pidfd(int64_t pid) { return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0); }
+
+static lmp_exit exit_from_status(int status) {
+  if (WIFSIGNALED(status)) return (lmp_exit){true, (uint8_t)WTERMSIG(status)};
+  return (lmp_exit){false, (uint8_t)WEXITSTATUS(status)};
+}
+
+int lmp_os_ended(int64_t pid, lmp_exit *end) {
+  siginfo_t info = {0};
+  int r;
+  do {
+    r = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+  } while (r < 0 && errno == EINTR);
+  if (r < 0) return -1;
+  if (info.si_pid == 0) return 0;
+  *end = (lmp_exit){info.si_code != CLD_EXITED, (uint8_t)info.si_status};
+  return 1;
+}
+
+void lmp_os_collect(int64_t pid) {
+  int status;
+  while (waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+/* A zombie's status stands in field 52 of its stat line, until the parent collects it; after that a
+ * pidfd still has it (Linux 6.15). A process that started (field 22) later only has the same number. */
+int lmp_os_exit_status(int64_t pid, uint64_t seen, int pidfd, lmp_exit *end) {
+  char buf[1024];
+  char *fields = stat_fields(pid, buf, sizeof buf);
+  if (fields && stat_number(fields, 22) <= seen) {
+    if (fields[0] != 'Z' && fields[0] != 'X') return 0;
+    *end = exit_from_status((int)stat_number(fields, 52));
+    return 1;
+  }
+  if (pidfd >= 0) {
+    struct pidfd_status info = {.mask = PIDFD_STATUS_EXIT};
+    if (ioctl(pidfd, PIDFD_STATUS_GET, &info) == 0 && (info.mask & PIDFD_STATUS_EXIT)) {
+      *end = exit_from_status(info.exit_code);
+      return 1;
+    }
+  }
+  return -1;
+}
+
+bool lmp_os_kill(int64_t pid, int pidfd, int sig) {
+  if (pidfd >= 0) return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0;
+  return kill((pid_t)pid, sig) == 0;
+}
+
+static void stdin_at_end(void) {
+  int fd = open("/dev/null", O_RDONLY);
+  if (fd < 0) {
+    close(STDIN_FILENO);
+  } else if (fd != STDIN_FILENO) {
+    dup2(fd, STDIN_FILENO);
+    close(fd);
+  }
+}
+
+void lmp_os_child_setup(int64_t ppid, bool orphan_dies) {
+  sigset_t both;
+  sigemptyset(&both);
+  sigaddset(&both, SIGINT);
+  sigaddset(&both, SIGTERM);
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+  sigprocmask(SIG_UNBLOCK, &both, NULL);
+  if (orphan_dies) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != (pid_t)ppid) raise(SIGTERM);
+  } else {
+    prctl(PR_SET_PDEATHSIG, 0);
+  }
+  __fpurge(stdin); /* what the parent has read ahead is the parent's */
+  stdin_at_end();
+}
+
+static bool set_limit(__rlimit_resource_t which, uint64_t value) {
+  struct rlimit r;
+  if (value == 0) return true;
+  if (getrlimit(which, &r) < 0) return false;
+  rlim_t v = value > r.rlim_max ? r.rlim_max : (rlim_t)value;
+  r.rlim_cur = v;
+  r.rlim_max = which == RLIMIT_CPU && v < r.rlim_max ? v + 1 : v;
+  return setrlimit(which, &r) == 0;
+}
+
+lmp_err lmp_os_set_limits(const lmp_limits *limits) {
+  bool ok = set_limit(RLIMIT_DATA, limits->memory) && set_limit(RLIMIT_NOFILE, limits->files) &&
+            set_limit(RLIMIT_CPU, limits->cpu);
+  return ok ? LMP_OK : LMP_E_SYSTEM;
+}
+
+void lmp_os_exit(int code) {
+  fflush(NULL);
+  _exit(code);
+}
+
+bool lmp_os_on_exit(void (*fn)(int status, void *arg), void *arg) { return on_exit(fn, arg) == 0; }
+
+void lmp_os_write_err(const char *text, size_t len) {
+  while (len > 0) {
+    ssize_t r = write(STDERR_FILENO, text, len);
+    if (r < 0 && errno == EINTR) continue;
+    if (r <= 0) return;
+    text += r;
+    len -= (size_t)r;
+  }
+}
+
+/* A quota is "max 100000" or "200000 100000" (version 2), or two files (version 1). */
+static unsigned quota_cpus(void) {
+  char text[64];
+  char *rest;
+  long long quota = -1;
+  long long period = 0;
+  if (lmp_linux_read_file("/sys/fs/cgroup/cpu.max", text, sizeof text)) {
+    if (text[0] == 'm') return 0;
+    quota = strtoll(text, &rest, 10);
+    period = strtoll(rest, NULL, 10);
+  } else if (lmp_linux_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
+    quota = strtoll(text, NULL, 10);
+    if (lmp_linux_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text)) {
+      period = strtoll(text, NULL, 10);
+    }
+  }
+  if (quota <= 0 || period <= 0) return 0;
+  return (unsigned)lmp_ceil_div((uint64_t)quota, (uint64_t)period);
+}
+
+unsigned lmp_os_cpus(void) {
+  cpu_set_t set;
+  unsigned n = 0;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = (unsigned)CPU_COUNT(&set);
+  if (n == 0) { /* more processors than the set has bits */
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    n = online > 0 ? (unsigned)online : 1;
+  }
+  unsigned quota = quota_cpus();
+  return quota > 0 && quota < n ? quota : n;
+}
