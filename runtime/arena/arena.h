@@ -1,0 +1,269 @@
+/* arena/arena.h: a process's view of the shared memory, and a thread's place in it.
+ * SPDX-License-Identifier: MIT */
+#ifndef LMP_ARENA_ARENA_H
+#define LMP_ARENA_ARENA_H
+
+#include <pthread.h>
+
+#include "arena/layout.h"
+#include "base/atomic.h"
+#include "base/err.h"
+#include "os/os.h"
+
+typedef struct lmp_me lmp_me;
+
+/* What the arena has to know of a kind of object. */
+typedef struct lmp_kind {
+  const char *name;
+  /* Gives back all that the object refers to. Nobody holds or names it. Can be killed anywhere and
+   * run again by another process. */
+  void (*destroy)(lmp_me *me, lmp_obj *obj);
+  /* Calls lmp_collect_mark for every handle that the object's messages name; NULL where none can. */
+  void (*trace)(lmp_me *me, lmp_obj *obj);
+} lmp_kind;
+
+/* A process's mapping of the arena; private memory. */
+typedef struct lmp_arena {
+  uint8_t *base;
+  lmp_hdr *h;
+  lmp_proc *procs;
+  lmp_ctx *ctxs;
+  lmp_obj *objs;
+  lmp_span *map;
+  uint16_t *tags;
+  uint64_t size;
+  int fd, life_fd;
+  unsigned cpus;
+  uint32_t proc;        /* own slot */
+  uint32_t *refs;       /* handles of this process on each object; under mu */
+  pthread_mutex_t mu;   /* refs; a leaf: nothing is locked while it is held */
+  uint32_t dirty_max;   /* free spans that may keep their pages */
+  const lmp_kind *kinds[LMP_KIND_COUNT];
+  void (*on_death)(lmp_me *me, uint32_t slot); /* a process was found dead; may be called twice */
+  void (*on_tick)(lmp_me *me);                 /* somebody looked after the dead */
+} lmp_arena;
+
+/* Sizes of a new arena; zero takes the default. */
+typedef struct lmp_arena_config {
+  uint64_t memory; /* bytes for messages and objects' data */
+  uint32_t nproc, nctx, nobj;
+} lmp_arena_config;
+
+/* Where a thread last found room, by class; private hints. */
+typedef struct lmp_cursor {
+  uint32_t span; /* + 1; 0: none */
+  uint32_t next;
+} lmp_cursor;
+
+/* A thread's place in an arena: every operation of the core takes it first. */
+struct lmp_me {
+  lmp_arena *a;
+  lmp_ctx *c;
+  uint32_t id;    /* context id: slot + 1 */
+  uint32_t depth; /* internal locks held */
+  uint32_t ntx;   /* entries of the transaction being written */
+  uint32_t spin;  /* how long spinning for a peer lately paid */
+  uint32_t freed; /* spans' worth of bytes freed since it last looked for empty spans */
+  lmp_cursor cursor[LMP_CLASSES];
+};
+
+/* lmp_arena_least: the least `memory` that can be asked for. */
+#define LMP_ARENA_LEAST (UINT64_C(1) << 20)
+
+/* lmp_arena_create: a new arena, mapped, with nobody in it. Where the address space or the file size is
+ * limited, `memory` is halved until it fits. LMP_E_INVAL: less than the least; LMP_E_NOMEM,
+ * LMP_E_SYSTEM: the system refused. */
+LMP_NODISCARD lmp_err lmp_arena_create(lmp_arena *a, const lmp_arena_config *config);
+/* lmp_arena_format: lays the empty tables out in `base`, `size` bytes of zeros; the tests use it on
+ * plain memory. */
+void lmp_arena_format(lmp_arena *a, void *base, uint64_t size, const lmp_arena_config *config);
+/* lmp_arena_size: how many bytes an arena of this shape takes. */
+uint64_t lmp_arena_size(const lmp_arena_config *config);
+/* lmp_arena_close: unmaps it; no thread of the process may be in it any more. */
+void lmp_arena_close(lmp_arena *a);
+
+/* Offsets. lmp_off32 names a word of the tables. */
+static inline void *lmp_at(const lmp_arena *a, uint64_t off) { return a->base + off; }
+static inline uint64_t lmp_off(const lmp_arena *a, const void *p) {
+  return (uint64_t)((const uint8_t *)p - a->base);
+}
+static inline uint32_t lmp_off32(const lmp_arena *a, const void *p) {
+  return (uint32_t)((const uint8_t *)p - a->base);
+}
+static inline lmp_obj *lmp_obj_at(const lmp_arena *a, uint32_t index) { return &a->objs[index]; }
+static inline lmp_handle lmp_handle_of(const lmp_arena *a, const lmp_obj *o) {
+  return (lmp_handle){(uint32_t)(o - a->objs), lmp_load_rlx32(&o->ob_gen)};
+}
+
+/* -- processes and contexts (member.c) ----------------------------------------------------------- */
+
+/* lmp_proc_claim: takes a free slot for a process that is about to start, as LMP_PROC_STARTING; its
+ * creator is this process. LMP_E_NOSLOT: too many. */
+LMP_NODISCARD lmp_err lmp_proc_claim(lmp_arena *a, uint32_t creator, uint32_t *slot);
+/* lmp_proc_enter: makes the calling process the owner of a STARTING slot: takes its life byte, then the
+ * slot. LMP_E_GONE: somebody gave the slot up; the caller must not touch the arena any more. */
+LMP_NODISCARD lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot);
+/* lmp_proc_giveup: gives a STARTING slot back whose process never came to be. */
+void lmp_proc_giveup(lmp_arena *a, uint32_t slot);
+
+/* lmp_me_attach: takes a context for the calling thread, which must not have one. LMP_E_NOSLOT: too
+ * many threads. lmp_me_detach: gives it back; no lock is held, no object waited for. */
+LMP_NODISCARD lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me);
+void lmp_me_detach(lmp_me *me);
+
+/* lmp_ctx_dead: its thread is gone. One load. */
+bool lmp_ctx_dead(const lmp_arena *a, uint32_t index);
+/* lmp_proc_dead: the process is gone: all its contexts are dead and its life byte is free. */
+bool lmp_proc_dead(const lmp_arena *a, uint32_t slot);
+
+/* -- internal lock (lock.c) ---------------------------------------------------------------------- */
+
+#define LMP_LOCK_W 0x80000000u /* there may be sleepers; the rest is the owner's context id */
+
+void lmp_lock_slow(lmp_me *me, uint32_t *lock);
+
+/* lmp_lock: takes an internal lock; at most LMP_WANTS nested, no system call but a futex's, no Lua and
+ * no malloc while held. Repairs what a dead owner left. */
+static inline void lmp_lock(lmp_me *me, uint32_t *lock) {
+  /* CRASH: before the swap: the reaper finds that the word is not ours. */
+  lmp_store_rel32(&me->c->cx_want[me->depth++], lmp_off32(me->a, lock));
+  if (LMP_UNLIKELY(!lmp_swap_if32(lock, 0, me->id))) lmp_lock_slow(me, lock);
+}
+
+static inline void lmp_unlock(lmp_me *me, uint32_t *lock) {
+  uint32_t d = --me->depth;
+  lmp_store_rel32(&me->c->cx_pwake[d], lmp_off32(me->a, lock));
+  uint32_t old = lmp_xchg_ar32(lock, 0); /* pairs with the swap in lmp_lock */
+  /* CRASH: here: a sleeper may not have been woken; the reaper wakes whom cx_pwake names. */
+  lmp_store_rel32(&me->c->cx_want[d], 0);
+  if (LMP_UNLIKELY(old & LMP_LOCK_W)) lmp_os_futex_wake(lock, 1);
+  lmp_store_rel32(&me->c->cx_pwake[d], 0);
+}
+
+/* -- redo log (tx.c) ----------------------------------------------------------------------------- */
+
+/* A transaction changes several shared words as one. lmp_tx_begin, lmp_tx_set for each word with its
+ * new value, lmp_tx_commit: the store of cx_txn is the moment at which all have happened, also when the
+ * thread is killed the next instruction. The caller holds the locks of all words, or they are its own.
+ * Words are applied in the order of the calls. */
+static inline void lmp_tx_begin(lmp_me *me) { me->ntx = 0; }
+void lmp_tx_set16(lmp_me *me, uint16_t *word, uint16_t value);
+void lmp_tx_set32(lmp_me *me, uint32_t *word, uint32_t value);
+void lmp_tx_set64(lmp_me *me, uint64_t *word, uint64_t value);
+void lmp_tx_commit(lmp_me *me);
+/* lmp_tx_replay: applies the committed transaction of the dead context `c`, if there is one. */
+void lmp_tx_replay(lmp_arena *a, lmp_ctx *c);
+
+/* -- memory (block.c, span.c) -------------------------------------------------------------------- */
+
+/* lmp_alloc: a block of at least `size` bytes that belongs to the calling thread; its offset, a
+ * multiple of 64 (of the span size from 64 KiB on). Contents are arbitrary. LMP_E_NOMEM: no room now;
+ * LMP_E_TOOLARGE: never. Takes no lock for small blocks; do not call with two locks held. */
+LMP_NODISCARD lmp_err lmp_alloc(lmp_me *me, uint64_t size, uint64_t *off);
+/* lmp_free: gives back a block that belongs to the calling thread. Never waits long; wakes those who
+ * wait for memory. No lock may be held. */
+void lmp_free(lmp_me *me, uint64_t off);
+/* lmp_tx_owner: adds to the transaction that the block belongs to `owner`: LMP_SHARED or me->id. */
+void lmp_tx_owner(lmp_me *me, uint64_t off, uint32_t owner);
+/* lmp_block_owner, lmp_block_size: for tests and recovery. */
+uint32_t lmp_block_owner(const lmp_arena *a, uint64_t off);
+uint64_t lmp_block_size(const lmp_arena *a, uint64_t off);
+/* lmp_alloc_wait: the same, and waits until `deadline` while there is no room: LMP_E_TIMEOUT, LMP_E_INTR,
+ * LMP_E_TOOLARGE. No lock may be held. */
+LMP_NODISCARD lmp_err lmp_alloc_wait(lmp_me *me, uint64_t size, uint64_t deadline, uint64_t *off);
+/* lmp_memory_used: bytes in blocks that are not free. Exact when nobody else is at work. */
+uint64_t lmp_memory_used(const lmp_arena *a);
+/* lmp_memory_sweep: frees all blocks that belong to context id `id`; by its reaper. */
+void lmp_memory_sweep(lmp_me *me, uint32_t id);
+/* lmp_memory_trim: gives up to `spans` empty spans back to the free runs, looking on from where the
+ * last call ended. */
+void lmp_memory_trim(lmp_me *me, uint32_t spans);
+
+/* -- objects (object.c) -------------------------------------------------------------------------- */
+
+/* lmp_obj_new: a slot for an object of `kind`, its body zeroed, held by this process, not yet visible:
+ * ob_state is NEW until lmp_obj_publish. `name` may be NULL. LMP_E_NOSLOT, LMP_E_NOMEM. */
+LMP_NODISCARD lmp_err lmp_obj_new(lmp_me *me, uint32_t kind, const char *name, size_t namelen,
+                                  lmp_obj **obj);
+/* lmp_obj_publish: the object lives, with one more reference of this process; a transaction begun by
+ * the caller may add words to happen at the same moment. */
+lmp_handle lmp_obj_publish(lmp_me *me, lmp_obj *obj);
+/* lmp_obj_abandon: gives up an object that was not published. */
+void lmp_obj_abandon(lmp_me *me, lmp_obj *obj);
+
+/* lmp_obj_get: the object that `h` names, which the caller holds (or which a message names under the
+ * lock of its container); NULL when the handle is stale. */
+lmp_obj *lmp_obj_get(const lmp_arena *a, lmp_handle h);
+/* lmp_obj_ref: one more reference of this process to an object that it holds, or that a message names
+ * under the lock of its container. lmp_obj_unref: one less; the last one lets go of the object, and
+ * destroys it when nobody else can reach it. No lock may be held. */
+void lmp_obj_ref(lmp_me *me, lmp_handle h);
+void lmp_obj_unref(lmp_me *me, lmp_handle h);
+/* lmp_obj_hold: takes hold of an object that was known before a fork; LMP_E_GONE when it ended. */
+LMP_NODISCARD lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h);
+/* lmp_obj_give: makes process `slot`, which is STARTING, a holder of an object that we hold. */
+void lmp_obj_give(lmp_me *me, lmp_handle h, uint32_t slot);
+/* lmp_obj_forget: forgets this process's references, after a fork: they were the parent's. */
+void lmp_obj_forget(lmp_arena *a);
+/* lmp_obj_release_all: takes process `slot` off all objects; by its reaper or by itself at its end. */
+void lmp_obj_release_all(lmp_me *me, uint32_t slot);
+/* lmp_obj_orphans: destroys the dying objects whose destroyer died. */
+void lmp_obj_orphans(lmp_me *me);
+/* lmp_obj_disown: makes objects in the hands of the dead context `id` free or orphans. */
+void lmp_obj_disown(lmp_arena *a, uint32_t id);
+/* lmp_obj_count: live objects. */
+uint32_t lmp_obj_count(const lmp_arena *a);
+/* lmp_obj_destroy: the end of an object whose state is DYING by this context. */
+void lmp_obj_destroy(lmp_me *me, lmp_obj *obj);
+
+/* -- collector (collect.c) ----------------------------------------------------------------------- */
+
+/* lmp_obj_stamp: a message that is being put names `h`; inside the critical section of the container. */
+void lmp_obj_stamp(lmp_me *me, lmp_handle h);
+/* lmp_collect: finds the objects that nobody holds and no reachable message names, and destroys them.
+ * No lock may be held. */
+void lmp_collect(lmp_me *me);
+/* lmp_collect_mark: for lmp_kind.trace. */
+void lmp_collect_mark(lmp_me *me, lmp_handle h);
+
+/* -- waiting (wait.c) ---------------------------------------------------------------------------- */
+
+/* lmp_wait_begin: publishes that this thread is about to sleep on a word of `obj` (NULL: of nobody);
+ * for another word of the same operation, again. From then on until lmp_wait_end a wake that reaches it, should it die, is passed on by its reaper. End
+ * it only when the operation is complete or given up: a wake that was taken must have been acted on. */
+void lmp_wait_begin(lmp_me *me, const lmp_obj *obj, const uint32_t *word, uint64_t deadline);
+static inline void lmp_wait_end(lmp_me *me) { lmp_store_rel32(&me->c->cx_wait_n, 0); }
+/* lmp_wait_sleep: sleeps while *word == value. LMP_OK: look again; LMP_E_TIMEOUT: `deadline` passed
+ * and no wake was taken; LMP_E_INTR: a signal handler ran. Now and then looks after the dead. */
+LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline);
+
+/* A wake-up flag beside a word that is slept on: the sleeper raises it, then looks again; the waker
+ * changes the word, then looks at the flag. lmp_flag_raise ends with, lmp_flag_wake begins after, a
+ * full fence, so one of the two sees the other. No count of sleepers: a kill would leave it wrong. */
+void lmp_flag_raise(uint32_t *flag);
+void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n);
+static inline void lmp_flag_wake(uint32_t *flag, uint32_t *word, unsigned n) {
+  if (LMP_UNLIKELY(lmp_load_rlx32(flag))) lmp_flag_wake_slow(flag, word, n);
+}
+
+/* lmp_owe: this thread will wake the sleepers of `word`: slot 0 or 1; lmp_owe_none: it has. */
+static inline void lmp_owe(lmp_me *me, unsigned slot, const uint32_t *word) {
+  lmp_store_rel32(&me->c->cx_pwake[LMP_WANTS + slot], lmp_off32(me->a, word));
+}
+static inline void lmp_owe_none(lmp_me *me, unsigned slot) {
+  lmp_store_rel32(&me->c->cx_pwake[LMP_WANTS + slot], 0);
+}
+
+/* -- reaper (reap.c) ----------------------------------------------------------------------------- */
+
+/* lmp_reap_ctx: repairs what the dead context `index` left half-done and frees it. Takes no lock: may be
+ * called with locks held. False, and nothing done, when another live thread is at it. */
+bool lmp_reap_ctx(lmp_me *me, uint32_t index);
+/* lmp_reap_proc: when process `slot` is dead: repairs its contexts, takes it off all objects, frees the
+ * slot. False while it cannot be (not dead; still being torn down). No lock may be held. */
+bool lmp_reap_proc(lmp_me *me, uint32_t slot);
+/* lmp_reap_all: looks for the dead and reaps them, destroys orphans; what anybody does now and then.
+ * Returns how many processes are dead but not yet reaped. No lock may be held. */
+unsigned lmp_reap_all(lmp_me *me);
+
+#endif

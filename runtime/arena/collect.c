@@ -1,0 +1,102 @@
+/* arena/collect.c: objects that nobody holds but that messages may name.
+ * SPDX-License-Identifier: MIT
+ *
+ * A message in flight is no holder. When the last holder of an object that was ever sent lets go, the
+ * collector decides: it follows the messages in containers that are held, and the containers these
+ * name, and destroys the objects it did not come across. No counts, so nothing drifts; cycles go, too.
+ *   G1 put stamps the objects its message names with the epoch, inside the critical section of the
+ *      container; get takes hold of them before its commit, inside the critical section.
+ *   G2 an object that is held, stamped in this epoch or marked in this epoch is alive, and looked
+ *      through. Passes repeat until one finds nothing new to look through.
+ * Why that is enough: the epoch grew before the first look. A live object whose container was looked
+ * through before the object came into it was stamped then; if it had left before, its taker held it.
+ * Reading the holders before the stamp sees one of them: a putter stamps before it lets go. */
+#include "arena/arena.h"
+#include "base/debug.h"
+
+void lmp_obj_stamp(lmp_me *me, lmp_handle h) {
+  lmp_store_rel32(&lmp_obj_at(me->a, h.obj)->ob_sent, lmp_load_acq32(&me->a->h->hd_gc_epoch));
+}
+
+void lmp_collect_mark(lmp_me *me, lmp_handle h) {
+  lmp_obj *o = lmp_obj_get(me->a, h);
+  if (o) lmp_store_rel32(&o->ob_mark, lmp_load_rlx32(&me->a->h->hd_gc_epoch));
+}
+
+static bool obj_is_live(const lmp_obj *o) {
+  return (lmp_load_acq32(&o->ob_state) & 0xff) == LMP_OBJ_LIVE;
+}
+
+static bool obj_needed(const lmp_obj *o, uint32_t epoch) {
+  for (unsigned i = 0; i < LMP_HOLDER_WORDS; i++) {
+    if (lmp_load_acq64(&o->ob_holders[i])) return true;
+  }
+  return lmp_load_acq32(&o->ob_sent) == epoch || lmp_load_acq32(&o->ob_mark) == epoch;
+}
+
+static bool pass(lmp_me *me, uint32_t epoch) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
+  bool found = false;
+  for (uint32_t i = 1; i < hwm; i++) {
+    lmp_obj *o = lmp_obj_at(a, i);
+    if (!obj_is_live(o) || lmp_load_rlx32(&o->ob_scan) == epoch || !obj_needed(o, epoch)) continue;
+    lmp_store_rlx32(&o->ob_scan, epoch);
+    const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? a->kinds[o->ob_kind] : NULL;
+    if (!kind || !kind->trace) continue;
+    kind->trace(me, o);
+    found = true;
+  }
+  return found;
+}
+
+/* Makes what was not found DYING in this context's name. */
+static uint32_t condemn(lmp_me *me, uint32_t epoch) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
+  uint32_t n = 0;
+  for (uint32_t i = 1; i < hwm; i++) {
+    lmp_obj *o = lmp_obj_at(a, i);
+    if (!obj_is_live(o) || lmp_load_acq32(&o->ob_sent) == 0 || obj_needed(o, epoch)) continue;
+    lmp_lock(me, &o->ob_lock); /* against lmp_obj_hold */
+    if (obj_is_live(o) && lmp_load_acq32(&o->ob_sent) != 0 && !obj_needed(o, epoch)) {
+      lmp_store_rel32(&o->ob_state, LMP_OBJ_STATE(LMP_OBJ_DYING, me->id));
+      n++;
+    }
+    lmp_unlock(me, &o->ob_lock);
+  }
+  return n;
+}
+
+static void destroy_mine(lmp_me *me) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
+  for (uint32_t i = 1; i < hwm; i++) {
+    lmp_obj *o = lmp_obj_at(a, i);
+    if (lmp_load_acq32(&o->ob_state) == LMP_OBJ_STATE(LMP_OBJ_DYING, me->id)) lmp_obj_destroy(me, o);
+  }
+}
+
+/* One collector at a time; who comes second has no need to wait. */
+static bool collector_enter(lmp_me *me) {
+  uint32_t seen = lmp_load_acq32(&me->a->h->hd_gc_lock) & ~LMP_LOCK_W;
+  if (seen != 0 && !lmp_ctx_dead(me->a, seen - 1)) return false;
+  lmp_lock(me, &me->a->h->hd_gc_lock);
+  return true;
+}
+
+void lmp_collect(lmp_me *me) {
+  lmp_hdr *h = me->a->h;
+  lmp_check(me->depth == 0);
+  if (!collector_enter(me)) return;
+  lmp_store_rlx32(&h->hd_gc_debt, 0);
+  uint32_t epoch = lmp_load_rlx32(&h->hd_gc_epoch) + 1;
+  if (epoch == 0) epoch = 1;
+  lmp_store_rel32(&h->hd_gc_epoch, epoch);
+  lmp_fence_sc(); /* the epoch before the first look */
+  while (pass(me, epoch)) {
+  }
+  uint32_t n = condemn(me, epoch);
+  lmp_unlock(me, &h->hd_gc_lock);
+  if (n) destroy_mine(me);
+}

@@ -1,0 +1,177 @@
+/* arena/reap.c: what the living do for the dead.
+ * SPDX-License-Identifier: MIT
+ *
+ * Anybody may reap anybody. Every step looks before it acts and may be repeated, so a reaper that is
+ * killed is reaped in turn and its work done again. One claim word keeps two live reapers apart; the
+ * claim of a dead one is taken over.
+ *   X1 order for a context: replay its transaction, free its locks, pay its wakes, free its blocks,
+ *      disown its objects, free the slot. Locks before the replay would show half a change.
+ *   X2 order for a process: its contexts, its holder bits, its slot. */
+#include "arena/arena.h"
+#include "base/debug.h"
+#include "os/os.h"
+
+/* How long a process that was forked may take to come to life, after its creator died. */
+#define START_GRACE (5 * LMP_SEC)
+/* How long a dead context's process is looked at closely, in seconds. */
+#define SUSPECT_SECONDS 3
+
+static bool claim(lmp_me *me, uint32_t *word) {
+  for (;;) {
+    uint32_t seen = lmp_load_acq32(word);
+    if (seen == me->id) return true; /* begun in the name of this slot, by a thread that is gone */
+    if (seen != 0 && !lmp_ctx_dead(me->a, seen - 1) &&
+        (lmp_load_acq32(&me->a->ctxs[seen - 1].cx_state) & 0xff) == LMP_CTX_LIVE) {
+      return false;
+    }
+    if (lmp_swap_if32(word, seen, me->id)) return true;
+  }
+}
+
+static void wake_all(lmp_arena *a, uint32_t off) {
+  if (off) lmp_os_futex_wake(lmp_at(a, off), INT32_MAX);
+}
+
+static void free_locks(lmp_arena *a, lmp_ctx *c, uint32_t id) {
+  for (unsigned i = 0; i < LMP_WANTS; i++) {
+    uint32_t off = lmp_load_acq32(&c->cx_want[i]);
+    if (!off) continue;
+    uint32_t *lock = lmp_at(a, off);
+    uint32_t seen = lmp_load_acq32(lock);
+    while ((seen & ~LMP_LOCK_W) == id && !lmp_cas_ar32(lock, &seen, 0)) {
+    }
+    wake_all(a, off);
+    lmp_store_rel32(&c->cx_want[i], 0);
+  }
+}
+
+static void pay_wakes(lmp_arena *a, lmp_ctx *c) {
+  for (unsigned i = 0; i < LMP_PWAKES; i++) {
+    wake_all(a, lmp_load_acq32(&c->cx_pwake[i]));
+    lmp_store_rel32(&c->cx_pwake[i], 0);
+  }
+  uint32_t n = lmp_load_acq32(&c->cx_wait_n);
+  for (uint32_t i = 0; i < n && i < LMP_WAIT_MAX; i++) wake_all(a, lmp_load_rlx32(&c->cx_wait_word[i]));
+  lmp_store_rel32(&c->cx_wait_n, 0);
+}
+
+static void suspect(lmp_arena *a, uint32_t slot) {
+  if (slot < a->h->hd_nproc) {
+    lmp_store_rlx32(&a->procs[slot].pr_suspect, (uint32_t)(lmp_os_now() / LMP_SEC) + 1);
+  }
+}
+
+bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
+  lmp_arena *a = me->a;
+  lmp_ctx *c = &a->ctxs[index];
+  uint32_t id = index + 1;
+  if (id == me->id || !claim(me, &c->cx_reaper)) return false;
+  if (lmp_ctx_dead(a, index)) {
+    suspect(a, lmp_load_acq32(&c->cx_state) >> 8);
+    lmp_tx_replay(a, c);
+    free_locks(a, c, id);
+    pay_wakes(a, c);
+    lmp_memory_sweep(me, id);
+    lmp_obj_disown(a, id);
+    lmp_store_rel32(&a->h->hd_orphans, 1);
+    lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);
+  }
+  lmp_store_rel32(&c->cx_reaper, 0);
+  return true;
+}
+
+/* The contexts of a dead process; one that was half taken or half given back has nothing in it. */
+static bool reap_contexts(lmp_me *me, uint32_t slot) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_ctx_hwm);
+  for (uint32_t i = 0; i < hwm; i++) {
+    lmp_ctx *c = &a->ctxs[i];
+    uint32_t state = lmp_load_acq32(&c->cx_state);
+    if (state == LMP_CTX_FREE || state >> 8 != slot) continue;
+    if (lmp_ctx_dead(a, i)) {
+      if (!lmp_reap_ctx(me, i)) return false;
+    } else {
+      lmp_swap_if32(&c->cx_state, state, LMP_CTX_FREE);
+    }
+  }
+  return true;
+}
+
+/* Children that the dead process was starting: those that never came to life are dead, too. False while
+ * one may still come. */
+static bool resolve_starting(lmp_me *me, uint32_t creator) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_proc_hwm);
+  bool all = true;
+  for (uint32_t i = 0; i < hwm; i++) {
+    lmp_proc *p = &a->procs[i];
+    if (lmp_load_acq32(&p->pr_state) != LMP_PROC_STARTING) continue;
+    if (lmp_load_acq32(&p->pr_creator) != creator) continue;
+    if (lmp_os_now() < lmp_load_acq64(&p->pr_since) + START_GRACE ||
+        lmp_os_byte_held(a->life_fd, i) != 0) {
+      all = false;
+    } else {
+      lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_DEAD);
+    }
+  }
+  return all;
+}
+
+bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
+  lmp_arena *a = me->a;
+  lmp_proc *p = &a->procs[slot];
+  if (!lmp_proc_dead(a, slot) || !claim(me, &p->pr_reaper)) return false;
+  bool done = false;
+  if (lmp_proc_dead(a, slot)) {
+    lmp_swap_if32(&p->pr_state, LMP_PROC_ALIVE, LMP_PROC_DEAD);
+    if (reap_contexts(me, slot)) {
+      if (a->on_death) a->on_death(me, slot);
+      lmp_obj_release_all(me, slot);
+      done = resolve_starting(me, slot);
+    }
+  }
+  if (done) {
+    lmp_add_ar32(&p->pr_gen, 1);
+    lmp_store_rel32(&p->pr_state, LMP_PROC_FREE);
+    lmp_add_ar32(&a->h->hd_death_seq, 1);
+    lmp_os_futex_wake(&a->h->hd_death_seq, INT32_MAX);
+  }
+  lmp_store_rel32(&p->pr_reaper, 0);
+  return done;
+}
+
+/* A process none of whose contexts lives: dead, dying, or one whose threads all left. */
+static bool proc_has_life(const lmp_arena *a, uint32_t slot) {
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_ctx_hwm);
+  for (uint32_t i = 0; i < hwm; i++) {
+    uint32_t state = lmp_load_acq32(&a->ctxs[i].cx_state);
+    if (state == LMP_CTX_STATE(LMP_CTX_LIVE, slot) && !lmp_ctx_dead(a, i)) return true;
+  }
+  return false;
+}
+
+static bool proc_suspect(const lmp_arena *a, uint32_t slot) {
+  uint32_t since = lmp_load_rlx32(&a->procs[slot].pr_suspect);
+  return since && (uint32_t)(lmp_os_now() / LMP_SEC) < since + SUSPECT_SECONDS;
+}
+
+unsigned lmp_reap_all(lmp_me *me) {
+  lmp_arena *a = me->a;
+  uint32_t nctx = lmp_load_acq32(&a->h->hd_ctx_hwm);
+  uint32_t nproc = lmp_load_acq32(&a->h->hd_proc_hwm);
+  unsigned dying = 0;
+  if (me->depth > 0) return 0;
+  for (uint32_t i = 0; i < nctx; i++) {
+    if (lmp_ctx_dead(a, i)) lmp_reap_ctx(me, i);
+  }
+  for (uint32_t i = 0; i < nproc; i++) {
+    uint32_t state = lmp_load_acq32(&a->procs[i].pr_state);
+    if (i == a->proc || (state != LMP_PROC_ALIVE && state != LMP_PROC_DEAD)) continue;
+    if (state == LMP_PROC_ALIVE && proc_has_life(a, i)) continue;
+    if (!lmp_reap_proc(me, i) && proc_suspect(a, i)) dying++;
+  }
+  lmp_obj_orphans(me);
+  if (a->on_tick) a->on_tick(me);
+  if (lmp_load_rlx32(&a->h->hd_gc_debt)) lmp_collect(me);
+  return dying;
+}

@@ -1,0 +1,57 @@
+/* arena/wait.c: sleeping on a word so that neither a wake nor a death is lost.
+ * SPDX-License-Identifier: MIT
+ *
+ *   W1 cx_wait_n is set before the word is looked at for the last time, and cleared only when the
+ *      operation is complete or given up. Cleared right after the sleep it would lose a wake: a thread
+ *      that was woken and is killed before it acts must have it passed on.
+ *   W2 a sleeper that was woken looks at the object again before it gives up.
+ *   W3 ticks are belt and braces for wakes, and the time at which the living look after the dead. */
+#include "arena/arena.h"
+#include "base/debug.h"
+#include "os/os.h"
+
+#define TICK_FIRST (50 * LMP_MSEC)
+#define TICK_MOST (500 * LMP_MSEC)
+/* While a dead process is still being torn down. */
+#define TICK_DYING (2 * LMP_MSEC)
+
+void lmp_wait_begin(lmp_me *me, const lmp_obj *obj, const uint32_t *word, uint64_t deadline) {
+  lmp_ctx *c = me->c;
+  uint32_t off = lmp_off32(me->a, word);
+  uint32_t n = lmp_load_rlx32(&c->cx_wait_n);
+  lmp_store_rlx32(&c->cx_wait_obj, obj ? (uint32_t)(obj - me->a->objs) : 0);
+  lmp_store_rlx32(&c->cx_wait_flags, deadline != LMP_FOREVER);
+  for (uint32_t i = 0; i < n; i++) {
+    if (lmp_load_rlx32(&c->cx_wait_word[i]) == off) return;
+  }
+  lmp_check(n < LMP_WAIT_MAX);
+  lmp_store_rel32(&c->cx_wait_word[n], off);
+  lmp_store_rel32(&c->cx_wait_n, n + 1);
+}
+
+lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline) {
+  uint64_t tick = TICK_FIRST;
+  lmp_waitword w = {word, value};
+  for (;;) {
+    uint64_t now = lmp_os_now();
+    uint64_t until = lmp_min_u64(deadline, now + tick);
+    lmp_woke woke = lmp_os_futex_wait(&w, 1, until);
+    if (woke == LMP_WOKEN || woke == LMP_CHANGED) return LMP_OK;
+    if (woke == LMP_SIGNALLED) return LMP_E_INTR;
+    if (until == deadline) return LMP_E_TIMEOUT;
+    unsigned dying = lmp_reap_all(me);
+    if (lmp_load_acq32(word) != value) return LMP_OK;
+    tick = dying ? TICK_DYING : lmp_min_u64(tick * 2, TICK_MOST);
+  }
+}
+
+void lmp_flag_raise(uint32_t *flag) {
+  lmp_add_ar32(flag, 1); /* another value, so that a waker that found nobody cannot lower ours */
+  if (lmp_load_rlx32(flag) == 0) lmp_add_ar32(flag, 1);
+  lmp_fence_sc(); /* pairs with the fence after the waker's change of the word */
+}
+
+LMP_NOINLINE void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n) {
+  uint32_t seen = lmp_load_acq32(flag);
+  if (seen && lmp_os_futex_wake(word, n) == 0) lmp_swap_if32(flag, seen, 0);
+}
