@@ -1,0 +1,405 @@
+-- luamp.process: process classes over the core's fork, join and signals.
+-- SPDX-License-Identifier: MIT
+--
+-- An instance is a table: the fields that a script sets on it, and these raw ones: _handle (the core's
+-- userdata, once started), _state, _target, _args, _name, _ids, _daemon, _detached, _method, _limits.
+local mp, core = ...
+
+local METHODS = { fork = true, spawn = true, forkserver = true }
+local FIELDS = {
+  target = true, args = true, name = true, daemon = true, start_method = true, detached = true,
+  limits = true,
+}
+local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
+local random, randomseed = math.random, math.randomseed
+
+local default_method = "fork"
+local method_fixed = false -- a process was started
+local made = 0 -- processes made by this one
+local current -- the instance of this process
+local parent_handle -- false: none; nil: not asked yet
+
+local Process = {} -- the base class
+local classes = {} -- class -> metatable of its instances
+
+-- Checks --------------------------------------------------------------------------------------------
+
+local function bad(level, ...)
+  error(string.format(...), level + 1)
+end
+
+local function callable(f)
+  if type(f) == "function" then
+    return true
+  end
+  local mt = debug.getmetatable(f)
+  return type(mt) == "table" and type(rawget(mt, "__call")) == "function"
+end
+
+local function check_method(method, where, level)
+  if type(method) ~= "string" or not METHODS[method] then
+    bad(level + 1, "bad start method in '%s' ('fork', 'spawn' or 'forkserver' expected, got %s)", where,
+      type(method) == "string" and "'" .. method .. "'" or type(method))
+  end
+  if method ~= "fork" then
+    bad(level + 1, "start method '%s' is not available in this version of luamp (use 'fork')", method)
+  end
+end
+
+local function check_name(name, level)
+  if type(name) ~= "string" then
+    bad(level + 1, "bad name of a Process (string expected, got %s)", type(name))
+  end
+end
+
+-- A method's first argument; closed ones are good for nothing but closing.
+local function check_self(self, what, level)
+  if core.class(self) == nil then
+    bad((level or 1) + 2, "bad argument #1 to '%s' (Process expected, got %s)", what, type(self))
+  end
+  if rawget(self, "_state") == "closed" then
+    bad((level or 1) + 2, "'%s': the process is closed", what)
+  end
+end
+
+local function check_started(self, what)
+  check_self(self, what, 2)
+  local handle = rawget(self, "_handle")
+  if not handle then
+    bad(3, "'%s': the process %s has not been started", what, self.name)
+  end
+  return handle
+end
+
+local LIMITS = { memory = true, cpu = true, files = true }
+
+local function check_limits(limits)
+  if limits == nil then
+    return nil
+  end
+  if type(limits) ~= "table" then
+    bad(4, "bad limits of a Process (table expected, got %s)", type(limits))
+  end
+  local checked = {}
+  for key, value in pairs(limits) do
+    if not LIMITS[key] then
+      bad(4, "unknown limit '%s' of a Process (memory, cpu or files expected)", tostring(key))
+    end
+    if key ~= "memory" and (math.type(value) ~= "integer" or value <= 0) then
+      bad(4, "bad limit '%s' of a Process (positive integer expected, got %s)", key, tostring(value))
+    end
+    checked[key] = key == "memory" and core.size(value, "limits.memory") or value
+  end
+  if checked.memory and checked.memory <= 0 then
+    bad(4, "bad limit 'memory' of a Process (a size above 0 expected)")
+  end
+  return checked
+end
+
+-- Instances -----------------------------------------------------------------------------------------
+
+local readers = {}
+
+function readers.pid(self)
+  local handle = rawget(self, "_handle")
+  return handle and core.pid(handle)
+end
+
+function readers.exitcode(self)
+  local handle = rawget(self, "_handle")
+  return handle and core.exitcode(handle)
+end
+
+function readers.name(self)
+  return rawget(self, "_name")
+end
+
+function readers.daemon(self)
+  return rawget(self, "_daemon")
+end
+
+function readers.start_method(self)
+  return rawget(self, "_method") or default_method
+end
+
+local function assign(self, key, value)
+  if key == "name" or key == "daemon" then
+    if rawget(self, "_state") ~= "new" then
+      bad(2, "the %s of a Process can be assigned before it is started only", key)
+    end
+    if key == "name" then
+      check_name(value, 2)
+    end
+    rawset(self, "_" .. key, key == "name" and value or key == "daemon" and not not value)
+  elseif readers[key] then
+    bad(2, "the %s of a Process cannot be assigned", key)
+  else
+    rawset(self, key, value)
+  end
+end
+
+local function make_metatable(class)
+  return {
+    __luamp_class = class,
+    __name = "Process",
+    __metatable = false,
+    __newindex = assign,
+    __index = function(self, key)
+      local read = readers[key]
+      if read then
+        return read(self)
+      end
+      return class[key]
+    end,
+    __tostring = function(self)
+      return string.format("Process: %s (%s)", core.address(self), tostring(rawget(self, "_name")))
+    end,
+  }
+end
+
+local function blank(class)
+  return setmetatable({ _state = "new", _daemon = false, _detached = false }, classes[class])
+end
+
+local function number(self)
+  made = made + 1
+  local ids = current and rawget(current, "_ids")
+  rawset(self, "_ids", ids and ids .. ":" .. made or tostring(made))
+  rawset(self, "_name", "Process-" .. rawget(self, "_ids"))
+end
+
+local function set_target(self, target, args)
+  if target ~= nil and not callable(target) then
+    bad(4, "bad target of a Process (function expected, got %s)", type(target))
+  end
+  if args ~= nil and type(args) ~= "table" then
+    bad(4, "bad args of a Process (table expected, got %s)", type(args))
+  end
+  rawset(self, "_target", target)
+  rawset(self, "_args", args)
+end
+
+local function from_options(self, options)
+  for key in pairs(options) do
+    if not FIELDS[key] then
+      bad(4, "unknown field '%s' of a Process", tostring(key))
+    end
+  end
+  set_target(self, options.target, options.args)
+  if options.name ~= nil then
+    check_name(options.name, 3)
+    rawset(self, "_name", options.name)
+  end
+  if options.start_method ~= nil then
+    check_method(options.start_method, "Process", 3)
+    rawset(self, "_method", options.start_method)
+  end
+  rawset(self, "_daemon", not not options.daemon)
+  rawset(self, "_detached", not not options.detached)
+  rawset(self, "_limits", check_limits(options.limits))
+end
+
+local function construct(class, ...)
+  local self = blank(class)
+  number(self)
+  if class.init then
+    class.init(self, ...)
+    return self
+  end
+  local first = ...
+  if type(first) == "table" and not callable(first) then
+    from_options(self, first)
+  elseif select("#", ...) > 0 then
+    if not callable(first) then
+      bad(3, "bad argument #1 to 'Process' (function or table expected, got %s)", type(first))
+    end
+    set_target(self, first, table.pack(select(2, ...)))
+  end
+  return self
+end
+
+local function new_class(parent)
+  local class = {}
+  classes[class] = make_metatable(class)
+  return setmetatable(class, { __index = parent, __call = construct, __name = "Process class" })
+end
+
+classes[Process] = make_metatable(Process)
+setmetatable(Process, { __call = construct, __name = "Process class" })
+
+function Process:extend(name)
+  if name ~= nil and type(name) ~= "string" then
+    bad(2, "bad argument #1 to 'extend' (string expected, got %s)", type(name))
+  end
+  local class = new_class(self)
+  class.class_name = name
+  return class
+end
+
+-- In the child --------------------------------------------------------------------------------------
+
+-- Another sequence than the parent's and the siblings', yet the same in every run after a seed.
+local function reseed(self)
+  local a, b = random(0), random(0)
+  local n = tonumber(rawget(self, "_ids"):match("%d+$"))
+  randomseed(a ~ (n * 0x9E3779B97F4A7C15), b)
+end
+
+-- What the core runs in the child; its results are the process's result.
+local function child_main(self, handle)
+  parent_handle = nil
+  rawset(self, "_handle", handle)
+  rawset(self, "_state", "started")
+  current, made, method_fixed = self, 0, false
+  reseed(self)
+  return self:run()
+end
+
+-- Methods -------------------------------------------------------------------------------------------
+
+-- What the child may reach: all fields of the instance, and its class. An instance that was started is a
+-- handle, so it is taken apart here.
+local function reach_of(self)
+  local reach = { core.class(self) }
+  for key, value in next, self do
+    reach[#reach + 1] = key
+    reach[#reach + 1] = value
+  end
+  return reach
+end
+
+function Process:start()
+  check_self(self, "start")
+  if rawget(self, "_state") ~= "new" then
+    bad(2, "'start': the process %s has already been started", self.name)
+  end
+  local method = self.start_method
+  check_method(method, "start", 2)
+  method_fixed = true
+  local handle = core.fork(rawget(self, "_name"), rawget(self, "_daemon"), rawget(self, "_detached"),
+    rawget(self, "_limits"), reach_of(self), child_main, self)
+  rawset(self, "_method", method)
+  rawset(self, "_handle", handle)
+  rawset(self, "_state", "started")
+  core.know(handle, self)
+  return self
+end
+
+function Process:run()
+  local target, args = rawget(self, "_target"), rawget(self, "_args")
+  if target == nil then
+    return
+  end
+  if args == nil then
+    return target()
+  end
+  return target(table.unpack(args, 1, math.tointeger(args.n) or #args))
+end
+
+function Process:join(timeout)
+  local handle = check_started(self, "join")
+  if core.is_self(handle) then
+    bad(2, "'join': a process cannot wait for itself")
+  end
+  return core.join(handle, timeout)
+end
+
+function Process:is_alive()
+  check_self(self, "is_alive")
+  local handle = rawget(self, "_handle")
+  return handle ~= nil and core.is_alive(handle)
+end
+
+function Process:result(timeout)
+  local handle = check_started(self, "result")
+  if core.is_self(handle) then
+    bad(2, "'result': a process cannot wait for itself")
+  end
+  return core.result(handle, timeout)
+end
+
+local function signaller(name, signal)
+  return function(self)
+    core.signal(check_started(self, name), signal)
+    return self
+  end
+end
+
+Process.terminate = signaller("terminate", SIGTERM)
+Process.kill = signaller("kill", SIGKILL)
+Process.interrupt = signaller("interrupt", SIGINT)
+
+function Process:close()
+  if core.class(self) == nil then
+    bad(2, "bad argument #1 to 'close' (Process expected, got %s)", type(self))
+  end
+  local handle = rawget(self, "_handle")
+  if handle and core.is_alive(handle) then
+    bad(2, "'close': the process %s is still running", self.name)
+  end
+  if handle then
+    core.close(handle)
+  end
+  for key in next, self do
+    if key ~= "_name" then
+      rawset(self, key, nil)
+    end
+  end
+  rawset(self, "_state", "closed")
+end
+
+-- The module ----------------------------------------------------------------------------------------
+
+local function wrap(handle)
+  local self = setmetatable({ _state = "started", _handle = handle }, classes[Process])
+  local name, daemon = core.describe(handle)
+  rawset(self, "_name", name)
+  rawset(self, "_daemon", daemon)
+  return self
+end
+
+core.set_wrap(wrap)
+
+mp.Process = Process
+mp.process = Process
+
+function mp.spawn(f, ...)
+  if not callable(f) then
+    bad(2, "bad argument #1 to 'spawn' (function expected, got %s)", type(f))
+  end
+  return Process(f, ...):start()
+end
+
+function mp.current_process()
+  if not current then
+    current = core.self()
+  end
+  return current
+end
+
+function mp.parent_process()
+  if parent_handle == nil then
+    parent_handle = core.parent() or false
+  end
+  return parent_handle or nil
+end
+
+function mp.active_children()
+  return core.children()
+end
+
+function mp.start_methods()
+  return { "fork", "spawn", "forkserver" }
+end
+
+function mp.get_start_method()
+  return default_method
+end
+
+function mp.set_start_method(method)
+  check_method(method, "set_start_method", 2)
+  if method_fixed then
+    bad(2, "'set_start_method': a process has already been started")
+  end
+  default_method = method
+end

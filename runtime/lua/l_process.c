@@ -1,0 +1,383 @@
+/* lua/l_process.c: the core of mp.Process; the classes are in lualib/luamp/process.lua.
+ * SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lua/l_handle.h"
+#include "lua/l_state.h"
+#include "os/os.h"
+
+/* -- the end of this program --------------------------------------------------------------------- */
+
+/* exit() in a child that luamp forked is its end in the family; what else was registered for the end
+ * was the parent's. In the main process it waits for the children. `arg` outlives the Lua state. */
+static void at_exit(int status, void *arg) {
+  lmp_family *f = *(lmp_family **)arg;
+  if (!f || lmp_family_forked(f)) return;
+  if (f->is_child) lmp_process_exit(f, status);
+  if (lmp_family_end(f, false) == LMP_E_INTR) (void)lmp_family_end(f, true);
+}
+
+/* Once in each process that starts others or was started. */
+static void hook_exit(lua_State *L, l_state *st) {
+  if (st->hooked == st->f->epoch) return;
+  if (!st->exit_slot) st->exit_slot = malloc(sizeof *st->exit_slot);
+  if (!st->exit_slot || !lmp_os_on_exit(at_exit, st->exit_slot)) {
+    luaL_error(L, "cannot register the end of the process");
+  }
+  *st->exit_slot = st->f;
+  st->hooked = st->f->epoch;
+}
+
+/* -- fork ---------------------------------------------------------------------------------------- */
+
+static uint64_t limit_field(lua_State *L, int idx, const char *key) {
+  if (!lua_istable(L, idx)) return 0;
+  lua_getfield(L, idx, key);
+  lua_Integer n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n > 0 ? (uint64_t)n : 0;
+}
+
+/* The handles of the values in the table at the top; a userdata, pushed above it. */
+static lmp_handle *handles_of(lua_State *L, size_t *n) {
+  size_t len = lua_rawlen(L, -1);
+  lmp_handle *list = lua_newuserdatauv(L, (len + 1) * sizeof *list, 0);
+  *n = 0;
+  for (size_t i = 1; i <= len; i++) {
+    lmp_handle h;
+    lua_rawgeti(L, -2, (lua_Integer)i);
+    if (l_handle_is(L, -1, &h) && h.obj) list[(*n)++] = h;
+    lua_pop(L, 1);
+  }
+  return list;
+}
+
+/* Message handler: a string with the traceback, whatever was raised. */
+static int failure(lua_State *L) {
+  const char *text = lua_tostring(L, 1);
+  if (!text) {
+    if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) {
+      text = lua_tostring(L, -1);
+    } else {
+      text = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    }
+  }
+  luaL_traceback(L, L, text, 1);
+  return 1;
+}
+
+/* Stack: child_main, instance, handle. Calls it and stores what it returns as the result. */
+static int run_target(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  size_t n;
+  lua_call(L, 2, LUA_MULTRET);
+  int count = lua_gettop(L);
+  lua_createtable(L, count, 1);
+  lua_insert(L, 1);
+  lua_pushinteger(L, count);
+  lua_setfield(L, 1, "n");
+  for (int i = count; i >= 1; i--) lua_rawseti(L, 1, i);
+  l_encode_begin(st->codec);
+  l_encode(L, st->codec, 1, "result", L_HANDLES);
+  const lmp_msg *m = l_encoded(st->codec, &n);
+  lmp_me *me = l_me(L, st);
+  lmp_obj *self = lmp_obj_at(me->a, st->f->self.obj);
+  lmp_err e;
+  while ((e = lmp_process_result_set(me, self, LMP_RESULT_VALUES, m)) == LMP_E_INTR) {
+  }
+  if (e) return l_raise(L, "cannot store the result", e);
+  return 0;
+}
+
+static void report_failure(lua_State *L, l_state *st) {
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  lmp_iov piece = {text, len};
+  lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
+  lmp_me *me;
+  fflush(NULL);
+  lua_pushfstring(L, "luamp: process '%s' (pid %I) failed:\n%s\n", st->f->name,
+                  (lua_Integer)lmp_os_pid(), text);
+  const char *all = lua_tolstring(L, -1, &len);
+  lmp_os_write_err(all, len);
+  if (lmp_family_me(st->f, &me)) return;
+  while (lmp_process_result_set(me, lmp_obj_at(me->a, st->f->self.obj), LMP_RESULT_ERROR, &m) ==
+         LMP_E_INTR) {
+  }
+}
+
+/* The child's life. Stack indices: child_main at 6, the instance at 7, what it reaches at 8. */
+static void run_child(lua_State *L, l_state *st, lmp_handle self) {
+  size_t n = lua_rawlen(L, 8);
+  int code = 0;
+  hook_exit(L, st);
+  for (size_t i = 1; i <= n; i++) {
+    lua_rawgeti(L, 8, (lua_Integer)i);
+    l_rebind(L, -1);
+    lua_pop(L, 1);
+  }
+  l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS);
+  lmp_obj_ref(l_me(L, st), self);
+  l_open(L, u, self);
+  l_state_uv(L, L_UV_HANDLES); /* the instance stands for this process */
+  lua_pushvalue(L, 7);
+  lua_rawseti(L, -2, self.obj);
+  lua_pop(L, 1);
+  int handle = lua_gettop(L);
+  /* On a stack of its own: the parent's calls are not the child's, nor in its tracebacks. */
+  lua_State *C = lua_newthread(L);
+  lua_pushcfunction(C, failure);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, run_target, 1);
+  lua_pushvalue(L, 6);
+  lua_pushvalue(L, 7);
+  lua_pushvalue(L, handle);
+  lua_xmove(L, C, 4);
+  if (lua_pcall(C, 3, 0, 1)) {
+    report_failure(C, st);
+    code = 1;
+  }
+  lmp_process_exit(st->f, code);
+}
+
+/* core.fork(name, daemon, detached, limits, reach, child_main, instance) -> handle */
+static int core_fork(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  lmp_start s = {.daemon = lua_toboolean(L, 2), .detached = lua_toboolean(L, 3)};
+  lmp_handle h;
+  bool in_child;
+  s.name = luaL_checklstring(L, 1, &s.namelen);
+  s.limits = (lmp_limits){limit_field(L, 4, "memory"), limit_field(L, 4, "cpu"), limit_field(L, 4, "files")};
+  lua_settop(L, 7);
+  l_me(L, st);
+  hook_exit(L, st);
+  lua_newtable(L); /* 8: what is reached */
+  if (st->nhandles) {
+    lua_pushvalue(L, 5);
+    l_reach(L, st->codec, 1, 8, st->nhandles);
+    lua_settop(L, 8);
+  }
+  s.reach = handles_of(L, &s.nreach); /* 9 */
+  l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS); /* 10 */
+  luaL_checkstack(L, 20, NULL); /* nothing may fail after the fork */
+  lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
+  if (e == LMP_E_REFUSED) {
+    return luaL_error(L, "cannot start process '%s' by fork: this process has several threads"
+                         " (use start method 'spawn' or 'forkserver')", s.name);
+  }
+  if (e) return l_raise(L, lua_pushfstring(L, "cannot start process '%s'", s.name), e);
+  if (in_child) {
+    if (lmp_os_set_limits(&s.limits)) fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
+    run_child(L, st, h);
+  }
+  l_open(L, u, h);
+  return 1;
+}
+
+/* -- handles ------------------------------------------------------------------------------------- */
+
+static lmp_process *body(const l_obj *u) { return lmp_process_of(u->o); }
+
+static void push_exitcode(lua_State *L, uint32_t exit) {
+  lua_Integer code = exit & 0xff;
+  if (!exit) {
+    lua_pushnil(L);
+  } else {
+    lua_pushinteger(L, exit & LMP_BY_SIGNAL ? -code : code);
+  }
+}
+
+static int core_join(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  uint64_t deadline = l_deadline(L, 2);
+  lmp_err e;
+  while ((e = lmp_process_join(u->st->f, me, u->h, deadline)) == LMP_E_INTR) l_interrupted(L);
+  if (e) return l_result(L, true, e, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int core_is_alive(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  lua_pushboolean(L, lmp_process_poll(u->st->f, me, u->h) == 0);
+  return 1;
+}
+
+static int core_exitcode(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  push_exitcode(L, lmp_process_poll(u->st->f, me, u->h));
+  return 1;
+}
+
+static int core_pid(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  lua_pushinteger(L, (lua_Integer)lmp_load_acq64(&body(u)->ps_pid));
+  return 1;
+}
+
+static int core_signal(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  lmp_process_signal(u->st->f, me, u->h, (int)luaL_checkinteger(L, 2));
+  return 0;
+}
+
+static int core_describe(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  lua_pushlstring(L, u->o->ob_name ? lmp_at(me->a, u->o->ob_name) : "", u->o->ob_namelen);
+  lua_pushboolean(L, (int)body(u)->ps_daemon);
+  return 2;
+}
+
+static int core_is_self(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  lua_pushboolean(L, u->h.obj == u->st->f->self.obj);
+  return 1;
+}
+
+static int push_death(lua_State *L, const l_obj *u) {
+  uint32_t exit = lmp_load_acq32(&body(u)->ps_exit);
+  int code = (int)(exit & 0xff);
+  const char *name = u->o->ob_name ? lmp_at(&u->st->f->a, u->o->ob_name) : "";
+  lua_pushlstring(L, name, u->o->ob_namelen);
+  const char *who = lua_tostring(L, -1);
+  lua_Integer pid = (lua_Integer)body(u)->ps_pid;
+  const char *text;
+  if (exit & LMP_UNKNOWN) {
+    text = lua_pushfstring(L, "process '%s' (pid %I) ended, how is not known", who, pid);
+  } else if (exit & LMP_BY_SIGNAL) {
+    text = lua_pushfstring(L, "process '%s' (pid %I) was killed by signal %d (%s)", who, pid, code,
+                           strsignal(code));
+  } else {
+    text = lua_pushfstring(L, "process '%s' (pid %I) exited with status %d before its target returned",
+                           who, pid, code);
+  }
+  return l_result(L, false, LMP_E_DIED, text);
+}
+
+static int core_result(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  uint64_t deadline = l_deadline(L, 2);
+  lmp_process *p = body(u);
+  lmp_err e;
+  while ((e = lmp_process_join(u->st->f, me, u->h, deadline)) == LMP_E_INTR) l_interrupted(L);
+  if (e) return l_result(L, false, e, NULL);
+  uint32_t kind = lmp_load_acq32(&p->ps_result_kind);
+  if (kind == LMP_RESULT_NONE) return push_death(L, u);
+  const uint8_t *at = lmp_at(me->a, p->ps_result);
+  const lmp_handle *handles = (const lmp_handle *)(const void *)at;
+  at += p->ps_result_nh * sizeof *handles;
+  if (kind == LMP_RESULT_ERROR) {
+    lua_pushlstring(L, (const char *)at, p->ps_result_len);
+    return l_result(L, false, LMP_E_DIED, lua_tostring(L, -1));
+  }
+  /* The result stays with the process object, which we hold: so do, meanwhile, its handles. */
+  if (l_decode(L, u->st->codec, at, p->ps_result_len, handles, p->ps_result_nh, L_FUNCTIONS)) {
+    return luaL_error(L, "cannot rebuild the result: %s", lua_tostring(L, -1));
+  }
+  int list = lua_gettop(L);
+  lua_getfield(L, list, "n");
+  int n = (int)lua_tointeger(L, -1);
+  luaL_checkstack(L, n, "too many results");
+  for (int i = 1; i <= n; i++) lua_rawgeti(L, list, i);
+  return n;
+}
+
+static int core_close(lua_State *L) { return l_handle_gc(L); }
+
+/* core.know(handle, instance): the instance is the value for this object from now on. */
+static int core_know(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
+  l_state_uv(L, L_UV_HANDLES);
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, u->h.obj);
+  return 0;
+}
+
+static int core_set_wrap(lua_State *L) {
+  lua_settop(L, 1);
+  lua_setiuservalue(L, lua_upvalueindex(1), L_UV_WRAP);
+  return 0;
+}
+
+static int core_self(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  l_family(L, st);
+  l_handle_push(L, st->f->self);
+  return 1;
+}
+
+static int core_parent(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  l_me(L, st);
+  if (st->f->parent.obj == 0) return 0;
+  l_handle_push(L, st->f->parent);
+  return 1;
+}
+
+static int core_children(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  lmp_child child;
+  lua_newtable(L);
+  if (!st->f) return 1;
+  lmp_children_poll(st->f, l_me(L, st));
+  for (uint32_t i = 0; lmp_children_get(st->f, i, &child); i++) {
+    l_handle_push(L, child.h);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+/* core.class(x): the class of a Process instance, or nil. */
+static int core_class(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TTABLE || !lua_getmetatable(L, 1)) return 0;
+  lua_pushliteral(L, "__luamp_class");
+  lua_rawget(L, -2);
+  return 1;
+}
+
+static int core_address(lua_State *L) {
+  lua_pushfstring(L, "%p", lua_topointer(L, 1));
+  return 1;
+}
+
+static int core_size(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)l_size(L, 1, luaL_checkstring(L, 2)));
+  return 1;
+}
+
+static const luaL_Reg process_core[] = {
+    {"fork", core_fork},         {"join", core_join},       {"is_alive", core_is_alive},
+    {"exitcode", core_exitcode}, {"pid", core_pid},         {"signal", core_signal},
+    {"describe", core_describe}, {"is_self", core_is_self}, {"result", core_result},
+    {"close", core_close},       {"know", core_know},       {"set_wrap", core_set_wrap},
+    {"self", core_self},         {"parent", core_parent},   {"children", core_children},
+    {"class", core_class},       {"address", core_address}, {"size", core_size},
+    {NULL, NULL},
+};
+
+static const luaL_Reg no_meth[] = {{NULL, NULL}};
+static const luaL_Reg process_meta[] = {
+    {"__gc", l_handle_gc},
+    {"__tostring", l_handle_tostring},
+    {NULL, NULL},
+};
+
+void l_process_core(lua_State *L, int st) {
+  l_metatable(L, st, LMP_KIND_PROCESS, "Process", no_meth, process_meta);
+  lua_newtable(L);
+  lua_pushvalue(L, st);
+  luaL_setfuncs(L, process_core, 1);
+}

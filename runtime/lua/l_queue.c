@@ -1,0 +1,395 @@
+/* lua/l_queue.c: mp.Queue.
+ * SPDX-License-Identifier: MIT
+ *
+ *   mp.Queue([maxsize [, {name = string}]]) | mp.Queue{name = string}
+ *   q:put(v [, timeout]) -> true | false, "timeout" | false, "closed" | false, "toolarge"
+ *   q:get([timeout])     -> v | nil, "timeout" | nil, "closed"
+ *   q:put_many(list [, timeout]) -> n [, code]      q:get_many(max [, timeout]) -> list | nil, code */
+#include <string.h>
+
+#include "base/debug.h"
+#include "lua/l_handle.h"
+#include "lua/l_state.h"
+
+#define PUT_FLAGS L_HANDLES
+#define GET_FLAGS L_FUNCTIONS
+
+/* -- making -------------------------------------------------------------------------------------- */
+
+static int queue_new(lua_State *L) {
+  static const char *const names[] = {"name", NULL};
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  int opts = lua_istable(L, 1) ? 1 : 2;
+  lua_Integer maxsize = opts == 1 ? 0 : luaL_optinteger(L, 1, 0);
+  size_t len;
+  lmp_handle h;
+  luaL_argcheck(L, maxsize >= 0, 1, "maxsize must not be negative");
+  if (maxsize > LMP_QUEUE_MAX) maxsize = 0;
+  l_options(L, opts, names);
+  lua_settop(L, 2);
+  const char *name = l_opt_name(L, opts, &len);
+  lmp_me *me = l_me(L, st);
+  l_obj *u = l_prepare(L, st, LMP_KIND_QUEUE);
+  lmp_err e = lmp_queue_new(me, name, len, (uint32_t)maxsize, &h);
+  if (e) { /* queues that nobody uses any more may be in the way */
+    lua_gc(L, LUA_GCCOLLECT);
+    e = lmp_queue_new(me, name, len, (uint32_t)maxsize, &h);
+  }
+  if (e) return l_raise(L, "cannot make a Queue", e);
+  l_open(L, u, h);
+  return 1;
+}
+
+/* -- put ----------------------------------------------------------------------------------------- */
+
+/* true, or false and the code of an outcome; raises what is none. */
+static int put_result(lua_State *L, lmp_err e) {
+  if (e) return l_result(L, true, e, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* Encodes anew after a signal: the hook that ran may have encoded something else. */
+static lmp_err put_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
+  l_codec *c = u->st->codec;
+  for (;;) {
+    size_t n;
+    size_t done;
+    l_encode_begin(c);
+    l_encode(L, c, 2, "message", PUT_FLAGS);
+    const lmp_msg *m = l_encoded(c, &n);
+    lmp_err e = lmp_queue_put(me, u->o, m, 1, deadline, &done);
+    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
+    l_interrupted(L);
+  }
+}
+
+static int q_put(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  luaL_checkany(L, 2);
+  uint64_t deadline = l_deadline(L, 3);
+  lmp_err e = put_value(L, u, me, deadline);
+  if (LMP_UNLIKELY(e == LMP_E_TIMEOUT && deadline == LMP_NOWAIT)) {
+    /* Full may only mean that this state still holds what it has dropped. */
+    return put_result(L, e);
+  }
+  return put_result(L, e);
+}
+
+static int q_put_nowait(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  luaL_checkany(L, 2);
+  return put_result(L, put_value(L, u, me, LMP_NOWAIT));
+}
+
+/* The length of a list: its field n where that is a count, or #list. */
+static lua_Integer list_length(lua_State *L, int arg) {
+  int is_int;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  lua_pushliteral(L, "n");
+  lua_rawget(L, arg);
+  lua_Integer n = lua_tointegerx(L, -1, &is_int);
+  lua_pop(L, 1);
+  if (!is_int) return (lua_Integer)lua_rawlen(L, arg);
+  luaL_argcheck(L, n >= 0, arg, "field 'n' must not be negative");
+  return n;
+}
+
+static const lmp_msg *encode_list(lua_State *L, l_codec *c, int arg, lua_Integer from, lua_Integer to,
+                                  size_t *n) {
+  char root[48];
+  l_encode_begin(c);
+  for (lua_Integer i = from; i <= to; i++) {
+    lua_rawgeti(L, arg, i);
+    snprintf(root, sizeof root, "list[%lld]", (long long)i);
+    l_encode(L, c, -1, root, PUT_FLAGS);
+    lua_pop(L, 1); /* the list still holds it */
+  }
+  return l_encoded(c, n);
+}
+
+static int q_put_many(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_Integer len = list_length(L, 2);
+  uint64_t deadline = l_deadline(L, 3);
+  lua_Integer put = 0;
+  lmp_err e = LMP_OK;
+  while (put < len) {
+    size_t n;
+    size_t done;
+    const lmp_msg *m = encode_list(L, u->st->codec, 2, put + 1, len, &n);
+    e = lmp_queue_put(me, u->o, m, n, deadline, &done);
+    put += (lua_Integer)done;
+    if (e != LMP_E_INTR) break;
+    l_interrupted(L);
+  }
+  lua_pushinteger(L, put);
+  if (!e) return 1;
+  lua_pushstring(L, lmp_err_code(e));
+  return 2;
+}
+
+/* -- get ----------------------------------------------------------------------------------------- */
+
+/* The inbox of the state, or another one while an outer call is still reading that one (a module that a
+ * message names is being required). Pushes one value. */
+static int box_gc(lua_State *L) {
+  lmp_inbox_fini(lua_touserdata(L, 1));
+  return 0;
+}
+
+static lmp_inbox *box_get(lua_State *L, l_state *st) {
+  if (LMP_LIKELY(!st->inbox_used)) return &st->inbox;
+  lmp_inbox *box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = (lmp_inbox){0};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, box_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  if (!lmp_inbox_init(box)) luaL_error(L, "not enough memory");
+  return box;
+}
+
+/* Arguments of the protected decoders. */
+typedef struct decoding {
+  l_state *st;
+  const lmp_inbox *box;
+  uint32_t i; /* the message being decoded */
+  lua_Integer base;
+} decoding;
+
+static void decode_one(lua_State *L, l_state *st, const lmp_in *in) {
+  if (l_decode(L, st->codec, in->data, in->len, in->handles, in->nhandles, GET_FLAGS)) {
+    luaL_error(L, "cannot rebuild a message: %s", lua_tostring(L, -1));
+  }
+}
+
+static int protected_one(lua_State *L) {
+  decoding *d = lua_touserdata(L, 1);
+  decode_one(L, d->st, &d->box->in[d->i]);
+  return 1;
+}
+
+/* Appends all messages of the inbox to the table at 2. */
+static int protected_all(lua_State *L) {
+  decoding *d = lua_touserdata(L, 1);
+  for (; d->i < d->box->n; d->i++) {
+    decode_one(L, d->st, &d->box->in[d->i]);
+    lua_rawseti(L, 2, d->base + d->i + 1);
+  }
+  return 0;
+}
+
+static void box_done(lmp_me *me, lmp_inbox *box) {
+  for (uint32_t i = 0; i < box->n; i++) lmp_inbox_done(me, box, i);
+  box->n = 0;
+}
+
+/* Decodes the one message of the box and pushes it. */
+static int push_message(lua_State *L, l_state *st, lmp_me *me, lmp_inbox *box) {
+  lmp_in *in = &box->in[0];
+  if (LMP_LIKELY(!in->block && !in->nhandles)) {
+    /* From the C stack: nothing to give back when decoding raises, and nothing of the inbox that a
+     * nested get could overwrite. */
+    uint64_t copy[512 / sizeof(uint64_t)];
+    lmp_in mine = {.data = (const uint8_t *)copy, .len = in->len};
+    lmp_assert(in->len <= sizeof copy);
+    memcpy(copy, in->data, in->len);
+    decode_one(L, st, &mine);
+    return 1;
+  }
+  decoding d = {.st = st, .box = box};
+  bool outer = st->inbox_used;
+  st->inbox_used = true;
+  lua_pushcfunction(L, protected_one);
+  lua_pushlightuserdata(L, &d);
+  int status = lua_pcall(L, 1, 1, 0);
+  st->inbox_used = outer;
+  box_done(me, box);
+  if (status) lua_error(L);
+  return 1;
+}
+
+static lmp_err get_wait(lua_State *L, l_obj *u, lmp_me *me, uint32_t max, uint64_t deadline,
+                        lmp_inbox *box) {
+  for (;;) {
+    lmp_err e = lmp_queue_get(me, u->o, max, deadline, box);
+    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
+    l_interrupted(L);
+  }
+}
+
+static int get_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
+  lmp_inbox *box = box_get(L, u->st);
+  lmp_err e = get_wait(L, u, me, 1, deadline, box);
+  if (LMP_UNLIKELY(e)) return l_result(L, false, e, NULL);
+  return push_message(L, u->st, me, box);
+}
+
+static int q_get(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  return get_value(L, u, me, l_deadline(L, 2));
+}
+
+static int q_get_nowait(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  return get_value(L, u, me, LMP_NOWAIT);
+}
+
+/* Appends what is in the box to the list at `list`; on an error gives all of it back first. */
+static void append_box(lua_State *L, l_state *st, lmp_me *me, lmp_inbox *box, int list,
+                       lua_Integer have) {
+  decoding d = {.st = st, .box = box, .base = have};
+  bool outer = st->inbox_used;
+  st->inbox_used = true;
+  lua_pushcfunction(L, protected_all);
+  lua_pushlightuserdata(L, &d);
+  lua_pushvalue(L, list);
+  int status = lua_pcall(L, 2, 0, 0);
+  st->inbox_used = outer;
+  box_done(me, box);
+  if (status) lua_error(L);
+}
+
+static int q_get_many(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_Integer max = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, max >= 1, 2, "at least 1 expected");
+  uint64_t deadline = l_deadline(L, 3);
+  lmp_inbox *box = box_get(L, u->st);
+  lua_Integer n = 0;
+  uint32_t ask = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+  lmp_err e = get_wait(L, u, me, ask, deadline, box);
+  if (e) return l_result(L, false, e, NULL);
+  lua_createtable(L, max < 256 ? (int)max : 256, 1);
+  int list = lua_gettop(L);
+  while (box->n) {
+    uint32_t got = box->n;
+    append_box(L, u->st, me, box, list, n);
+    n += got;
+    if (n == max || lmp_queue_get(me, u->o, (uint32_t)lmp_min_u64((uint64_t)(max - n), UINT32_MAX),
+                                  LMP_NOWAIT, box)) {
+      break;
+    }
+  }
+  lua_pushinteger(L, n);
+  lua_setfield(L, list, "n");
+  lua_settop(L, list);
+  return 1;
+}
+
+static int items_next(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lmp_inbox *box = box_get(L, u->st);
+  if (get_wait(L, u, me, 1, LMP_FOREVER, box)) return 0;
+  return push_message(L, u->st, me, box);
+}
+
+static int q_items(lua_State *L) {
+  lmp_me *me;
+  l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, items_next, 1);
+  lua_pushvalue(L, 1);
+  return 2;
+}
+
+/* -- state --------------------------------------------------------------------------------------- */
+
+static int q_qsize(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_pushinteger(L, lmp_queue_size(u->o));
+  return 1;
+}
+
+static int q_empty(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_pushboolean(L, lmp_queue_size(u->o) == 0);
+  return 1;
+}
+
+static int q_full(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lua_pushboolean(L, lmp_queue_full(u->o));
+  return 1;
+}
+
+static int q_task_done(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  if (lmp_queue_task_done(me, u->o)) {
+    return luaL_error(L, "'task_done' called more often than messages were put");
+  }
+  return 0;
+}
+
+static int q_join(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  uint64_t deadline = l_deadline(L, 2);
+  lmp_err e;
+  while ((e = lmp_queue_join(me, u->o, deadline)) == LMP_E_INTR) l_interrupted(L);
+  return put_result(L, e);
+}
+
+static int q_close(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lmp_queue_close(me, u->o);
+  return 0;
+}
+
+static int q_cancel(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  lmp_queue_cancel(me, u->o);
+  return 0;
+}
+
+static const luaL_Reg queue_meth[] = {
+    {"put", q_put},
+    {"get", q_get},
+    {"put_nowait", q_put_nowait},
+    {"get_nowait", q_get_nowait},
+    {"put_many", q_put_many},
+    {"get_many", q_get_many},
+    {"items", q_items},
+    {"qsize", q_qsize},
+    {"empty", q_empty},
+    {"full", q_full},
+    {"task_done", q_task_done},
+    {"join", q_join},
+    {"close", q_close},
+    {"cancel", q_cancel},
+    {NULL, NULL},
+};
+
+static const luaL_Reg queue_meta[] = {
+    {"__gc", l_handle_gc},
+    {"__tostring", l_handle_tostring},
+    {"__len", q_qsize},
+    {NULL, NULL},
+};
+
+void l_queue_funcs(lua_State *L, int st) {
+  static const char *const names[] = {"Queue",          "queue",       "JoinableQueue",
+                                      "joinable_queue", "SimpleQueue", "simple_queue"};
+  l_metatable(L, st, LMP_KIND_QUEUE, "Queue", queue_meth, queue_meta);
+  lua_pushvalue(L, st);
+  lua_pushcclosure(L, queue_new, 1);
+  for (size_t i = 0; i < LMP_COUNT(names); i++) {
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, names[i]);
+  }
+  lua_pop(L, 1);
+}

@@ -1,0 +1,98 @@
+/* lua/l_state.h: what the bindings know of a Lua state, and helpers of all binding files.
+ * SPDX-License-Identifier: MIT */
+#ifndef LMP_LUA_L_STATE_H
+#define LMP_LUA_L_STATE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "channel/queue.h"
+#include "lua/l_message.h"
+#include "process/process.h"
+
+/* One for each main Lua state in which the module was opened: a userdata in the registry. */
+typedef struct l_state {
+  lmp_family *f;     /* NULL until the first object */
+  uint64_t memory;   /* limit for the family to be made */
+  l_codec *codec;
+  lmp_inbox inbox;
+  size_t nhandles;   /* open handle userdata of this state */
+  bool inbox_used;   /* by an outer call: a message's module is being required */
+  lmp_family **exit_slot; /* what the exit handler looks at; NULL in it: nothing to do any more */
+  uint64_t hooked;   /* epoch of the family in which the handler was registered */
+} l_state;
+
+/* A handle: userdata with one of the metatables of l_state_metatable. */
+#define L_HANDLE_MAGIC UINT64_C(0x6c75616d70206f62)
+typedef struct l_obj {
+  uint64_t magic;
+  l_state *st;
+  lmp_obj *o;      /* the object, while open and epoch is the family's */
+  uint64_t epoch;  /* of the family, when the handle was last taken hold of */
+  lmp_handle h;
+  uint32_t kind;
+  bool open;
+} l_obj;
+
+/* Registry slots: user values of the state's userdata. */
+enum {
+  L_UV_CODEC = 1, /* the codec's userdata */
+  L_UV_HANDLES,   /* object index -> handle value; weak values */
+  L_UV_METAS,     /* kind -> metatable */
+  L_UV_WRAP,      /* function: Process userdata -> instance */
+  L_UV_NOP,       /* a function that does nothing */
+  L_UV_COUNT = L_UV_NOP
+};
+
+/* l_state_get: the state's l_state; raises when the module was not opened. l_state_uv pushes one of its
+ * user values. */
+l_state *l_state_get(lua_State *L);
+void l_state_uv(lua_State *L, int which);
+
+/* l_family: the family, made at the first call. Raises. */
+lmp_family *l_family(lua_State *L, l_state *st);
+/* l_me: the thread's place in it. Raises. */
+lmp_me *l_me(lua_State *L, l_state *st);
+
+/* l_check: the open handle of `kind` at `arg`, taken hold of anew after a fork; *me is the thread's
+ * place. Raises: another type, closed, gone. */
+l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me);
+/* l_test: the handle userdata of any kind at idx, or NULL. */
+l_obj *l_test(lua_State *L, int idx);
+/* l_adopt: pushes a handle for `h`, one reference of which belongs to the caller and goes to the handle;
+ * on a raise the reference is given back. */
+void l_adopt(lua_State *L, l_state *st, lmp_handle h);
+/* l_prepare: pushes a closed handle, to be opened with l_open: own before you acquire. */
+l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind);
+void l_open(lua_State *L, l_obj *u, lmp_handle h);
+/* l_rebind: after a fork, takes over the hold that the parent gave to the child. */
+void l_rebind(lua_State *L, int idx);
+
+/* l_deadline: the timeout in seconds at `arg` as a deadline; nil and none: for ever. Raises. */
+uint64_t l_deadline(lua_State *L, int arg);
+/* l_result: pushes fail, code [, text]: fail is nil, or false where `boolean`; returns the count. */
+int l_result(lua_State *L, bool boolean, lmp_err e, const char *text);
+/* l_error_system: raises with the error's text and errno's. */
+int l_raise(lua_State *L, const char *what, lmp_err e);
+/* l_interrupted: a signal handler ran during a wait: gives the interpreter's hook, which may raise
+ * `interrupted!`, its chance. */
+void l_interrupted(lua_State *L);
+/* l_options: the table at `arg`, if there is one: checks that all its keys are in `names` (ends with
+ * NULL). Raises, naming function and key. Returns whether there is a table. */
+bool l_options(lua_State *L, int arg, const char *const *names);
+/* l_opt_name: the `name` of the option table at `arg`, *len its length; NULL when there is none. */
+const char *l_opt_name(lua_State *L, int arg, size_t *len);
+/* l_size: a number of bytes, or a text such as "512M". Raises. */
+uint64_t l_size(lua_State *L, int idx, const char *what);
+
+/* Makers of the module's parts: each adds to the module table at the top of the stack; the closures
+ * have the l_state userdata, at index `st`, as their first upvalue. */
+void l_queue_funcs(lua_State *L, int st);
+void l_misc_funcs(lua_State *L, int st);
+/* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
+void l_process_core(lua_State *L, int st);
+/* l_metatable: makes and registers the metatable of a kind: methods, then metamethods. */
+void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,
+                 const luaL_Reg *meta);
+
+#endif
