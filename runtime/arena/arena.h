@@ -163,7 +163,7 @@ LMP_NODISCARD lmp_err lmp_alloc(lmp_me *me, uint64_t size, uint64_t *off);
 /* lmp_free: gives back a block that belongs to the calling thread. Never waits long; wakes those who
  * wait for memory. No lock may be held. */
 void lmp_free(lmp_me *me, uint64_t off);
-/* lmp_tx_owner: adds to the transaction that the block belongs to `owner`: LMP_SHARED or me->id. */
+/* lmp_tx_owner: adds to the transaction that the block belongs to `owner`: LMP_TAG_SHARED or me->id. */
 void lmp_tx_owner(lmp_me *me, uint64_t off, uint32_t owner);
 /* lmp_block_owner, lmp_block_size: for tests and recovery. */
 uint32_t lmp_block_owner(const lmp_arena *a, uint64_t off);

@@ -3,9 +3,9 @@
  *
  * A block's tag is its owner: one word that says whether it is free, who may use it, and who has to
  * give it back. Allocating is a swap of the tag from 0 to the context id, freeing a store of 0; a
- * transaction makes a block part of an object (LMP_SHARED) or takes it out. A dead context's blocks are
+ * transaction makes a block part of an object (LMP_TAG_SHARED) or takes it out. A dead context's blocks are
  * found by its tag.
- *   A1 a block's tag is LMP_SHARED exactly while an object refers to it.
+ *   A1 a block's tag is LMP_TAG_SHARED exactly while an object refers to it.
  *   A2 a tag names a context only while that context lives or is not yet reaped.
  * Where to look for room (cursors, class hints, sp_full) is advisory: before the allocator says that
  * memory is full it forgets all hints and looks everywhere. */

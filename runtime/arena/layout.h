@@ -170,9 +170,9 @@ enum {
 };
 
 /* A span map word: state:8 | class:8 | owner:16 | length of the run in spans:32. Only the words of run
- * heads mean anything. The owner of a block is 0 (free), a context id, or LMP_SHARED (reachable from an
+ * heads mean anything. The owner of a block is 0 (free), a context id, or LMP_TAG_SHARED (reachable from an
  * object); a tag is the same for a block of a SMALL span. */
-#define LMP_SHARED 0x8000u
+#define LMP_TAG_SHARED 0x8000u
 #define LMP_SPAN_WORD(state, cls, owner, len) \
   ((uint64_t)(state) | (uint64_t)(cls) << 8 | (uint64_t)(owner) << 16 | (uint64_t)(len) << 32)
 #define LMP_SPAN_STATE(word) ((unsigned)((word) & 0xff))

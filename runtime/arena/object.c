@@ -109,7 +109,7 @@ lmp_handle lmp_obj_publish(lmp_me *me, lmp_obj *o) {
   a->refs[i] = 1;
   holder_set(o, a->proc);
   pthread_mutex_unlock(&a->mu);
-  if (o->ob_name) lmp_tx_owner(me, o->ob_name, LMP_SHARED);
+  if (o->ob_name) lmp_tx_owner(me, o->ob_name, LMP_TAG_SHARED);
   lmp_tx_set32(me, &o->ob_state, LMP_OBJ_LIVE);
   lmp_tx_commit(me);
   return lmp_handle_of(a, o);

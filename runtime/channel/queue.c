@@ -5,7 +5,7 @@
  * by getters, and each keeps the other's position as last seen.
  *   Q1 0 <= messages(qt_pos) - messages(qh_pos) <= the greatest size.
  *   Q2 the cells [qh_pos, qt_pos) lie in the chain of segments from qh_seg (or qt_first) to qt_seg;
- *      these segments, and the blocks that those cells name, are tagged LMP_SHARED, and no others.
+ *      these segments, and the blocks that those cells name, are tagged LMP_TAG_SHARED, and no others.
  *   Q3 qt_pos and qh_pos change with every put and get, so they are what one sleeps on: a sleeper that
  *      looked before the change does not fall asleep after it.
  *   Q4 when the queue is not empty and a getter sleeps, then a wake is on its way, or owed in cx_pwake
@@ -199,13 +199,13 @@ const char *lmp_queue_valid(lmp_me *me, lmp_obj *o) {
   if (lmp_qpos_diff(q->qt_pos, pos) > (q->qf_max ? q->qf_max : LMP_QUEUE_MAX)) return "Q1: size";
   while (off) {
     lmp_seg *seg = lmp_seg_at(me->a, off);
-    if (lmp_block_owner(me->a, off) != LMP_SHARED) return "Q2: a segment is not tagged";
+    if (lmp_block_owner(me->a, off) != LMP_TAG_SHARED) return "Q2: a segment is not tagged";
     uint32_t end = seg->sg_next ? lmp_seg_at(me->a, seg->sg_next)->sg_base : lmp_qpos_cells(q->qt_pos);
     while (lmp_qpos_cells(pos) != end) {
       const lmp_cell *cell = lmp_seg_cell(seg, lmp_qpos_cells(pos));
       if (cell->ce_cells == 0 || cell->ce_cells > LMP_CELLS_MAX) return "Q2: a cell is no message";
       if (cell->ce_kind == LMP_CELL_BLOCK &&
-          lmp_block_owner(me->a, cell->ce.block.off) != LMP_SHARED) {
+          lmp_block_owner(me->a, cell->ce.block.off) != LMP_TAG_SHARED) {
         return "Q2: a block is not tagged";
       }
       nh += cell->ce_nhandles != 0;

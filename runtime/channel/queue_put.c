@@ -94,12 +94,12 @@ static void put_logged(lmp_me *me, lmp_queue *q, lmp_seg *seg, lmp_qpos pos, con
   if (fresh) {
     to = lmp_seg_at(me->a, d->seg);
     to->sg_base = at;
-    lmp_tx_owner(me, d->seg, LMP_SHARED);
+    lmp_tx_owner(me, d->seg, LMP_TAG_SHARED);
     lmp_tx_set64(me, seg ? &seg->sg_next : &q->qt_first, d->seg);
     lmp_tx_set64(me, &q->qt_seg, d->seg);
   }
   cell_write(lmp_seg_cell(to, at), m, d->block);
-  if (!msg_inline(m)) lmp_tx_owner(me, d->block, LMP_SHARED);
+  if (!msg_inline(m)) lmp_tx_owner(me, d->block, LMP_TAG_SHARED);
   if (m->nhandles) {
     for (uint32_t i = 0; i < m->nhandles; i++) lmp_obj_stamp(me, m->handles[i]);
     lmp_tx_set32(me, &q->qt_nh, q->qt_nh + 1);

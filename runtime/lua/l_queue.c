@@ -5,10 +5,12 @@
  *   q:put(v [, timeout]) -> true | false, "timeout" | false, "closed" | false, "toolarge"
  *   q:get([timeout])     -> v | nil, "timeout" | nil, "closed"
  *   q:put_many(list [, timeout]) -> n [, code]      q:get_many(max [, timeout]) -> list | nil, code */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/debug.h"
 #include "lua/l_handle.h"
+#include "lua/l_scalar.h"
 #include "lua/l_state.h"
 
 #define PUT_FLAGS L_HANDLES
@@ -49,9 +51,25 @@ static int put_result(lua_State *L, lmp_err e) {
   return 1;
 }
 
+/* Numbers, short strings and the like need no codec. */
+static lmp_err put_scalar(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline, const uint8_t *bytes,
+                          size_t len) {
+  lmp_iov piece = {bytes, len};
+  lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
+  for (;;) {
+    size_t done;
+    lmp_err e = lmp_queue_put(me, u->o, &m, 1, deadline, &done);
+    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
+    l_interrupted(L);
+  }
+}
+
 /* Encodes anew after a signal: the hook that ran may have encoded something else. */
 static lmp_err put_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
   l_codec *c = u->st->codec;
+  uint8_t scalar[L_SCALAR_MAX];
+  size_t len = l_scalar_encode(L, 2, scalar);
+  if (len) return put_scalar(L, u, me, deadline, scalar, len);
   for (;;) {
     size_t n;
     size_t done;
@@ -69,12 +87,7 @@ static int q_put(lua_State *L) {
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   luaL_checkany(L, 2);
   uint64_t deadline = l_deadline(L, 3);
-  lmp_err e = put_value(L, u, me, deadline);
-  if (LMP_UNLIKELY(e == LMP_E_TIMEOUT && deadline == LMP_NOWAIT)) {
-    /* Full may only mean that this state still holds what it has dropped. */
-    return put_result(L, e);
-  }
-  return put_result(L, e);
+  return put_result(L, put_value(L, u, me, deadline));
 }
 
 static int q_put_nowait(lua_State *L) {
@@ -99,11 +112,11 @@ static lua_Integer list_length(lua_State *L, int arg) {
 
 static const lmp_msg *encode_list(lua_State *L, l_codec *c, int arg, lua_Integer from, lua_Integer to,
                                   size_t *n) {
-  char root[48];
+  char root[48] = "list";
   l_encode_begin(c);
   for (lua_Integer i = from; i <= to; i++) {
-    lua_rawgeti(L, arg, i);
-    snprintf(root, sizeof root, "list[%lld]", (long long)i);
+    /* Only what may fail needs the name of its place. */
+    if (lua_rawgeti(L, arg, i) > LUA_TSTRING) snprintf(root, sizeof root, "list[%lld]", (long long)i);
     l_encode(L, c, -1, root, PUT_FLAGS);
     lua_pop(L, 1); /* the list still holds it */
   }
@@ -162,6 +175,7 @@ typedef struct decoding {
 } decoding;
 
 static void decode_one(lua_State *L, l_state *st, const lmp_in *in) {
+  if (LMP_LIKELY(l_scalar_decode(L, in->data, in->len))) return;
   if (l_decode(L, st->codec, in->data, in->len, in->handles, in->nhandles, GET_FLAGS)) {
     luaL_error(L, "cannot rebuild a message: %s", lua_tostring(L, -1));
   }

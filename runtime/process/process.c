@@ -64,7 +64,7 @@ lmp_err lmp_process_result_set(lmp_me *me, lmp_obj *o, uint32_t kind, const lmp_
   lmp_lock(me, &p->ps_lock);
   for (uint32_t i = 0; i < m->nhandles; i++) lmp_obj_stamp(me, m->handles[i]);
   lmp_tx_begin(me);
-  lmp_tx_owner(me, block, LMP_SHARED);
+  lmp_tx_owner(me, block, LMP_TAG_SHARED);
   lmp_tx_set64(me, &p->ps_result_len, m->len);
   lmp_tx_set32(me, &p->ps_result_nh, m->nhandles);
   lmp_tx_set64(me, &p->ps_result, block);
