@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- An instance is a table: the fields that a script sets on it, and these raw ones: _handle (the core's
--- userdata, once started), _state, _target, _args, _name, _ids, _daemon, _detached, _method, _limits.
+-- userdata, once started), _state, _target, _args, _name, _ids, _number, _daemon, _detached, _method, _limits.
 local mp, core = ...
 
 local METHODS = { fork = true, spawn = true, forkserver = true }
@@ -36,10 +36,17 @@ local function callable(f)
   return type(mt) == "table" and type(rawget(mt, "__call")) == "function"
 end
 
+local function shown(value)
+  local kind = type(value)
+  if kind == "string" then
+    return "string '" .. value .. "'"
+  end
+  return value == nil and "nil" or kind .. " " .. tostring(value)
+end
+
 local function check_method(method, where, level)
   if type(method) ~= "string" or not METHODS[method] then
-    bad(level + 1, "bad start method in '%s' ('fork', 'spawn' or 'forkserver' expected, got %s)", where,
-      type(method) == "string" and "'" .. method .. "'" or type(method))
+    bad(level + 1, "bad %s ('fork', 'spawn' or 'forkserver' expected, got %s)", where, shown(method))
   end
   if method ~= "fork" then
     bad(level + 1, "start method '%s' is not available in this version of luamp (use 'fork')", method)
@@ -49,6 +56,20 @@ end
 local function check_name(name, level)
   if type(name) ~= "string" then
     bad(level + 1, "bad name of a Process (string expected, got %s)", type(name))
+  end
+end
+
+local function check_flag(value, key, level)
+  if value ~= nil and type(value) ~= "boolean" then
+    bad(level + 1, "bad field '%s' of a Process (boolean expected, got %s)", key, shown(value))
+  end
+  return value or false
+end
+
+local function check_timeout(timeout, what)
+  if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
+    bad(3, "bad argument #1 to '%s' (timeout: number expected, got %s)", what,
+      type(timeout) == "number" and "nan" or type(timeout))
   end
 end
 
@@ -89,9 +110,9 @@ local function check_limits(limits)
       bad(4, "bad limit '%s' of a Process (positive integer expected, got %s)", key, tostring(value))
     end
     checked[key] = key == "memory" and core.size(value, "limits.memory") or value
-  end
-  if checked.memory and checked.memory <= 0 then
-    bad(4, "bad limit 'memory' of a Process (a size above 0 expected)")
+    if checked[key] <= 0 then
+      bad(4, "bad limit '%s' of a Process (a size of at least 1 expected, got %s)", key, shown(value))
+    end
   end
   return checked
 end
@@ -129,8 +150,10 @@ local function assign(self, key, value)
     end
     if key == "name" then
       check_name(value, 2)
+    else
+      value = check_flag(value, key, 2)
     end
-    rawset(self, "_" .. key, key == "name" and value or key == "daemon" and not not value)
+    rawset(self, "_" .. key, value)
   elseif readers[key] then
     bad(2, "the %s of a Process cannot be assigned", key)
   else
@@ -164,6 +187,7 @@ end
 local function number(self)
   made = made + 1
   local ids = current and rawget(current, "_ids")
+  rawset(self, "_number", made)
   rawset(self, "_ids", ids and ids .. ":" .. made or tostring(made))
   rawset(self, "_name", "Process-" .. rawget(self, "_ids"))
 end
@@ -174,6 +198,10 @@ local function set_target(self, target, args)
   end
   if args ~= nil and type(args) ~= "table" then
     bad(4, "bad args of a Process (table expected, got %s)", type(args))
+  end
+  local n = args and rawget(args, "n")
+  if n ~= nil and (math.type(n) ~= "integer" or n < 0) then
+    bad(4, "bad field 'n' in the args of a Process (a count expected, got %s)", shown(n))
   end
   rawset(self, "_target", target)
   rawset(self, "_args", args)
@@ -191,11 +219,11 @@ local function from_options(self, options)
     rawset(self, "_name", options.name)
   end
   if options.start_method ~= nil then
-    check_method(options.start_method, "Process", 3)
+    check_method(options.start_method, "field 'start_method' of a Process", 3)
     rawset(self, "_method", options.start_method)
   end
-  rawset(self, "_daemon", not not options.daemon)
-  rawset(self, "_detached", not not options.detached)
+  rawset(self, "_daemon", check_flag(options.daemon, "daemon", 3))
+  rawset(self, "_detached", check_flag(options.detached, "detached", 3))
   rawset(self, "_limits", check_limits(options.limits))
 end
 
@@ -228,6 +256,9 @@ classes[Process] = make_metatable(Process)
 setmetatable(Process, { __call = construct, __name = "Process class" })
 
 function Process:extend(name)
+  if not classes[self] then
+    bad(2, "bad argument #1 to 'extend' (Process class expected, got %s; call it with ':')", type(self))
+  end
   if name ~= nil and type(name) ~= "string" then
     bad(2, "bad argument #1 to 'extend' (string expected, got %s)", type(name))
   end
@@ -241,8 +272,7 @@ end
 -- Another sequence than the parent's and the siblings', yet the same in every run after a seed.
 local function reseed(self)
   local a, b = random(0), random(0)
-  local n = tonumber(rawget(self, "_ids"):match("%d+$"))
-  randomseed(a ~ (n * 0x9E3779B97F4A7C15), b)
+  randomseed(a ~ (rawget(self, "_number") * 0x9E3779B97F4A7C15), b)
 end
 
 -- What the core runs in the child; its results are the process's result.
@@ -257,13 +287,22 @@ end
 
 -- Methods -------------------------------------------------------------------------------------------
 
--- What the child may reach: all fields of the instance, and its class. An instance that was started is a
--- handle, so it is taken apart here.
+-- What the child may reach: all fields of the instance, and the script's classes. An instance that was
+-- started is a handle, so it is taken apart here.
 local function reach_of(self)
-  local reach = { core.class(self) }
+  local reach = {}
+  local class = core.class(self)
+  while class ~= Process do
+    reach[#reach + 1] = class
+    class = getmetatable(class).__index
+  end
   for key, value in next, self do
-    reach[#reach + 1] = key
-    reach[#reach + 1] = value
+    if type(value) ~= "string" and type(value) ~= "boolean" then
+      reach[#reach + 1] = value
+    end
+    if type(key) ~= "string" then
+      reach[#reach + 1] = key
+    end
   end
   return reach
 end
@@ -274,10 +313,10 @@ function Process:start()
     bad(2, "'start': the process %s has already been started", self.name)
   end
   local method = self.start_method
-  check_method(method, "start", 2)
+  check_method(method, "start method in 'start'", 2)
   method_fixed = true
   local handle = core.fork(rawget(self, "_name"), rawget(self, "_daemon"), rawget(self, "_detached"),
-    rawget(self, "_limits"), reach_of(self), child_main, self)
+    rawget(self, "_limits"), core.any_handle() and reach_of(self), child_main, self)
   rawset(self, "_method", method)
   rawset(self, "_handle", handle)
   rawset(self, "_state", "started")
@@ -293,7 +332,7 @@ function Process:run()
   if args == nil then
     return target()
   end
-  return target(table.unpack(args, 1, math.tointeger(args.n) or #args))
+  return target(table.unpack(args, 1, rawget(args, "n") or #args))
 end
 
 function Process:join(timeout)
@@ -301,6 +340,7 @@ function Process:join(timeout)
   if core.is_self(handle) then
     bad(2, "'join': a process cannot wait for itself")
   end
+  check_timeout(timeout, "join")
   return core.join(handle, timeout)
 end
 
@@ -315,6 +355,7 @@ function Process:result(timeout)
   if core.is_self(handle) then
     bad(2, "'result': a process cannot wait for itself")
   end
+  check_timeout(timeout, "result")
   return core.result(handle, timeout)
 end
 
@@ -397,7 +438,7 @@ function mp.get_start_method()
 end
 
 function mp.set_start_method(method)
-  check_method(method, "set_start_method", 2)
+  check_method(method, "argument #1 to 'set_start_method'", 2)
   if method_fixed then
     bad(2, "'set_start_method': a process has already been started")
   end

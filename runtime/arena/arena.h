@@ -191,6 +191,9 @@ lmp_handle lmp_obj_publish(lmp_me *me, lmp_obj *obj);
 /* lmp_obj_abandon: gives up an object that was not published. */
 void lmp_obj_abandon(lmp_me *me, lmp_obj *obj);
 
+/* lmp_obj_name: the text of an object's name, o->ob_namelen bytes, without a zero at its end. */
+const char *lmp_obj_name(const lmp_arena *a, const lmp_obj *o);
+
 /* lmp_obj_get: the object that `h` names, which the caller holds (or which a message names under the
  * lock of its container); NULL when the handle is stale. */
 lmp_obj *lmp_obj_get(const lmp_arena *a, lmp_handle h);
@@ -205,7 +208,9 @@ LMP_NODISCARD lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h);
 void lmp_obj_give(lmp_me *me, lmp_handle h, uint32_t slot);
 /* lmp_obj_forget: forgets this process's references, after a fork: they were the parent's. */
 void lmp_obj_forget(lmp_arena *a);
-/* lmp_obj_release_all: takes process `slot` off all objects; by its reaper or by itself at its end. */
+/* lmp_obj_release_mine: drops all references of this process, at its end; no other thread of it is at
+ * work. lmp_obj_release_all: takes the dead process `slot` off all objects; by its reaper. */
+void lmp_obj_release_mine(lmp_me *me);
 void lmp_obj_release_all(lmp_me *me, uint32_t slot);
 /* lmp_obj_orphans: destroys the dying objects whose destroyer died. */
 void lmp_obj_orphans(lmp_me *me);

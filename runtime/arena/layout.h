@@ -55,9 +55,8 @@ typedef struct lmp_hdr {
   /* Tables: slots from hwm on were never used (only grow); hints where to look for a free one. */
   uint32_t hd_obj_hwm, hd_obj_hint;
   uint32_t hd_ctx_hwm, hd_proc_hwm;
-  uint32_t hd_death_seq; /* counts processes that were reaped; a word to sleep on */
   uint32_t hd_orphans;   /* there may be dying objects that nobody destroys; only a hint */
-  uint32_t hd_pad3[10];
+  uint32_t hd_pad3[11];
 
   /* Collector of objects that are held by nobody but may be named by a message. */
   uint32_t hd_gc_lock;
@@ -83,7 +82,7 @@ typedef struct lmp_proc {
   uint32_t pr_gen;     /* grows when the slot is freed */
   uint32_t pr_creator; /* slot of the process that starts it (STARTING) */
   uint32_t pr_reaper;  /* context id of who reaps it, 0 none */
-  uint64_t pr_pid, pr_start; /* pr_start: boot ticks when it entered */
+  uint64_t pr_pid, pr_start; /* pr_start: boot time when it entered */
   uint64_t pr_since;   /* when STARTING began, monotonic ns */
   lmp_handle pr_obj;   /* its process object */
   lmp_handle pr_parent; /* the process object of its parent; {0,0}: none */
@@ -142,6 +141,7 @@ typedef enum lmp_kind_id {
 } lmp_kind_id;
 
 #define LMP_OBJ_BODY 384
+#define LMP_NAME_SHORT 20
 
 typedef struct lmp_obj {
   uint32_t ob_state; /* LMP_OBJ_STATE: with the context id of who makes or destroys it */
@@ -152,9 +152,9 @@ typedef struct lmp_obj {
   uint32_t ob_mark; /* epoch in which the collector found it named */
   uint32_t ob_scan; /* epoch in which the collector looked through it */
   uint32_t ob_pad0;
-  uint64_t ob_name; /* block with the text, 0: none */
+  uint64_t ob_name; /* block with the text of a name that does not fit ob_short, 0: none */
   uint32_t ob_namelen;
-  uint32_t ob_pad1[5];
+  char ob_short[LMP_NAME_SHORT];
   uint64_t ob_holders[LMP_HOLDER_WORDS]; /* a bit for each process with a handle */
   uint8_t ob_body[LMP_OBJ_BODY];         /* by kind: lmp_queue, lmp_process */
 } lmp_obj;

@@ -40,7 +40,7 @@ lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot) {
   lmp_err e = lmp_os_byte_lock(a->life_fd, slot);
   if (e) return e;
   lmp_store_rlx64(&p->pr_pid, (uint64_t)lmp_os_pid());
-  lmp_store_rlx64(&p->pr_start, lmp_os_boot_ticks());
+  lmp_store_rlx64(&p->pr_start, lmp_os_boot_time());
   if (!lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_ALIVE)) {
     lmp_os_byte_unlock(a->life_fd, slot);
     return LMP_E_GONE;

@@ -79,7 +79,7 @@ lmp_err lmp_obj_new(lmp_me *me, uint32_t kind, const char *name, size_t namelen,
   lmp_arena *a = me->a;
   uint32_t hint = lmp_load_rlx32(&a->h->hd_obj_hint);
   uint64_t text = 0;
-  if (namelen) {
+  if (namelen > LMP_NAME_SHORT) {
     lmp_err e = lmp_alloc(me, namelen, &text);
     if (e) return e;
     memcpy(lmp_at(a, text), name, namelen);
@@ -96,6 +96,7 @@ lmp_err lmp_obj_new(lmp_me *me, uint32_t kind, const char *name, size_t namelen,
   o->ob_sent = o->ob_mark = o->ob_scan = 0;
   o->ob_name = text;
   o->ob_namelen = (uint32_t)namelen;
+  if (namelen && !text) memcpy(o->ob_short, name, namelen);
   memset(o->ob_holders, 0, sizeof o->ob_holders);
   memset(o->ob_body, 0, sizeof o->ob_body);
   *out = o;
@@ -118,6 +119,10 @@ lmp_handle lmp_obj_publish(lmp_me *me, lmp_obj *o) {
 void lmp_obj_abandon(lmp_me *me, lmp_obj *o) {
   if (o->ob_name) lmp_free(me, o->ob_name);
   slot_free(me->a, o);
+}
+
+const char *lmp_obj_name(const lmp_arena *a, const lmp_obj *o) {
+  return o->ob_name ? lmp_at(a, o->ob_name) : o->ob_short;
 }
 
 lmp_obj *lmp_obj_get(const lmp_arena *a, lmp_handle h) {
@@ -212,6 +217,16 @@ void lmp_obj_give(lmp_me *me, lmp_handle h, uint32_t slot) {
 void lmp_obj_forget(lmp_arena *a) {
   uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
   memset(a->refs, 0, hwm * sizeof *a->refs);
+}
+
+void lmp_obj_release_mine(lmp_me *me) {
+  lmp_arena *a = me->a;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
+  for (uint32_t i = 1; i < hwm; i++) {
+    if (a->refs[i] == 0) continue;
+    a->refs[i] = 1;
+    lmp_obj_unref(me, lmp_handle_of(a, lmp_obj_at(a, i)));
+  }
 }
 
 void lmp_obj_release_all(lmp_me *me, uint32_t slot) {

@@ -120,7 +120,7 @@ static bool resolve_starting(lmp_me *me, uint32_t creator) {
 bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
   lmp_arena *a = me->a;
   lmp_proc *p = &a->procs[slot];
-  if (!lmp_proc_dead(a, slot) || !claim(me, &p->pr_reaper)) return false;
+  if (!claim(me, &p->pr_reaper)) return false;
   bool done = false;
   if (lmp_proc_dead(a, slot)) {
     lmp_swap_if32(&p->pr_state, LMP_PROC_ALIVE, LMP_PROC_DEAD);
@@ -133,8 +133,6 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
   if (done) {
     lmp_add_ar32(&p->pr_gen, 1);
     lmp_store_rel32(&p->pr_state, LMP_PROC_FREE);
-    lmp_add_ar32(&a->h->hd_death_seq, 1);
-    lmp_os_futex_wake(&a->h->hd_death_seq, INT32_MAX);
   }
   lmp_store_rel32(&p->pr_reaper, 0);
   return done;

@@ -22,44 +22,44 @@
 #define NEST_MAX 220 /* Lua's own compiler stops at 200 nested functions */
 
 enum { /* the opcodes that matter (lopcodes.h of Lua 5.4) */
-  BC_MOVE = 0,
-  BC_LOADK = 3,
-  BC_LOADKX = 4,
-  BC_LOADNIL = 8,
-  BC_GETUPVAL = 9,
-  BC_SETUPVAL = 10,
-  BC_GETTABUP = 11,
-  BC_GETTABLE = 12,
-  BC_GETFIELD = 14,
-  BC_SETTABUP = 15,
-  BC_SETFIELD = 18,
-  BC_SELF = 20,
-  BC_MMBIN = 46,
-  BC_MMBINK = 48,
-  BC_CONCAT = 53,
-  BC_CLOSE = 54,
-  BC_TEST = 66,
-  BC_CALL = 68,
-  BC_TAILCALL = 69,
-  BC_RETURN = 70,
-  BC_RETURN1 = 72,
-  BC_FORLOOP = 73,
-  BC_TFORLOOP = 77,
-  BC_SETLIST = 78,
-  BC_CLOSURE = 79,
-  BC_VARARG = 80,
-  BC_VARARGPREP = 81,
-  BC_EXTRAARG = 82
+       BC_MOVE = 0,
+       BC_LOADK = 3,
+       BC_LOADKX = 4,
+       BC_LOADNIL = 8,
+       BC_GETUPVAL = 9,
+       BC_SETUPVAL = 10,
+       BC_GETTABUP = 11,
+       BC_GETTABLE = 12,
+       BC_GETFIELD = 14,
+       BC_SETTABUP = 15,
+       BC_SETFIELD = 18,
+       BC_SELF = 20,
+       BC_MMBIN = 46,
+       BC_MMBINK = 48,
+       BC_CONCAT = 53,
+       BC_CLOSE = 54,
+       BC_TEST = 66,
+       BC_CALL = 68,
+       BC_TAILCALL = 69,
+       BC_RETURN = 70,
+       BC_RETURN1 = 72,
+       BC_FORLOOP = 73,
+       BC_TFORLOOP = 77,
+       BC_SETLIST = 78,
+       BC_CLOSURE = 79,
+       BC_VARARG = 80,
+       BC_VARARGPREP = 81,
+       BC_EXTRAARG = 82
 };
 
 enum { /* the tags of constants (lobject.h) */
-  BC_NIL = 0,
-  BC_FALSE = 1,
-  BC_INT = 3,
-  BC_SHORT = 4,
-  BC_TRUE = 17,
-  BC_FLOAT = 19,
-  BC_LONG = 20
+       BC_NIL = 0,
+       BC_FALSE = 1,
+       BC_INT = 3,
+       BC_SHORT = 4,
+       BC_TRUE = 17,
+       BC_FLOAT = 19,
+       BC_LONG = 20
 };
 
 typedef struct scan {
@@ -77,8 +77,8 @@ typedef struct proto {
   size_t ncode;
   lmp_global_name *k; /* len SIZE_MAX: no string */
   size_t nk;
-  bool env[NREGS];    /* by upvalue: holds the globals */
-  regset *inner;      /* by inner function: registers with the globals at its CLOSURE */
+  bool env[NREGS]; /* by upvalue: holds the globals */
+  regset *inner;   /* by inner function: registers with the globals at its CLOSURE */
   size_t ninner;
 } proto;
 
@@ -194,17 +194,25 @@ static bool take_upvalues(scan *s, proto *f, const proto *outer, const regset *a
   return true;
 }
 
+static bool skip_sizes(scan *s, unsigned n) {
+  size_t x;
+  while (n-- > 0) {
+    if (!take_size(s, &x)) return false;
+  }
+  return true;
+}
+
 static bool skip_debug(scan *s) {
-  size_t n, x;
+  size_t n = 0;
   lmp_global_name name;
   if (!take_size(s, &n) || !skip(s, n, 1)) return false; /* lines, relative */
   if (!take_count(s, 2, &n)) return false;               /* lines, absolute */
   while (n--) {
-    if (!take_size(s, &x) || !take_size(s, &x)) return false;
+    if (!skip_sizes(s, 2)) return false;
   }
   if (!take_count(s, 3, &n)) return false; /* local variables */
   while (n--) {
-    if (!take_string(s, &name) || !take_size(s, &x) || !take_size(s, &x)) return false;
+    if (!take_string(s, &name) || !skip_sizes(s, 2)) return false;
   }
   if (!take_count(s, 1, &n)) return false; /* names of upvalues */
   while (n--) {
@@ -298,8 +306,10 @@ static bool step(scan *s, const proto *f, regs *r, size_t pc) {
       reg_clear(r, a, NREGS - 1);
       return true;
     default:
-      if (op >= BC_FORLOOP && op <= BC_TFORLOOP) reg_clear(r, a, NREGS - 1);
-      else if (!keeps_a(op)) reg_clear(r, a, a);
+      if (op >= BC_FORLOOP && op <= BC_TFORLOOP)
+        reg_clear(r, a, NREGS - 1);
+      else if (!keeps_a(op))
+        reg_clear(r, a, a);
       return true;
   }
 }
@@ -318,8 +328,7 @@ static bool take_function(scan *s, const proto *outer, const regset *at_closure,
 /* What follows the source name. */
 static bool take_body(scan *s, proto *f, const proto *outer, const regset *at_closure,
                       unsigned depth) {
-  size_t x;
-  if (!take_size(s, &x) || !take_size(s, &x) || !skip(s, 3, 1)) return false;
+  if (!skip_sizes(s, 2) || !skip(s, 3, 1)) return false;
   if (!take_count(s, 4, &f->ncode) || !take(s, 4 * f->ncode, &f->code)) return false;
   if (!take_constants(s, f) || !take_upvalues(s, f, outer, at_closure)) return false;
   if (!take_count(s, 1, &f->ninner)) return false;
@@ -345,8 +354,7 @@ static bool take_function(scan *s, const proto *outer, const regset *at_closure,
 
 static bool take_header(scan *s) {
   static const uint8_t head[] = "\x1bLua\x54\x00\x19\x93\r\n\x1a\n\x04\x08\x08";
-  const int64_t i = 0x5678;
-  const double x = 370.5;
+  const uint64_t i = 0x5678, x = UINT64_C(0x4077280000000000); /* 370.5 */
   const uint8_t *p;
   if (!take(s, sizeof head - 1 + 16 + 1, &p)) return false;
   return (memcmp(p, head, sizeof head - 1) == 0 && memcmp(p + 15, &i, 8) == 0 &&
@@ -354,7 +362,8 @@ static bool take_header(scan *s) {
          scan_bad(s);
 }
 
-lmp_err lmp_bytecode_globals(const void *code, size_t len, const bool *env, size_t nenv, lmp_buf *out) {
+lmp_err lmp_bytecode_globals(const void *code, size_t len, const bool *env, size_t nenv,
+                             lmp_buf *out) {
   const uint8_t *p = code;
   scan s = {.base = p, .p = p, .end = p + len, .out = out};
   if (take_header(&s)) (void)take_function(&s, NULL, NULL, env, nenv, 0);

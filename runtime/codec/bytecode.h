@@ -16,7 +16,7 @@ typedef struct lmp_global_name {
  * function and the functions inside it; a name may come several times. `env[i]` says that upvalue i
  * (from 0) of the function holds the table of globals. Names that are only assigned are left out.
  * LMP_E_FORMAT: not a dump of this Lua; LMP_E_NOMEM. */
-LMP_NODISCARD lmp_err lmp_bytecode_globals(const void *code, size_t len, const bool *env, size_t nenv,
-                                           lmp_buf *out);
+LMP_NODISCARD lmp_err lmp_bytecode_globals(const void *code, size_t len, const bool *env,
+                                           size_t nenv, lmp_buf *out);
 
 #endif

@@ -35,9 +35,9 @@
 
 #define LMP_FORMAT_VERSION 0xA1
 
-#define LMP_NEST_MAX 40           /* bounds the C and Lua stack of both sides */
+#define LMP_NEST_MAX 40             /* bounds the C and Lua stack of both sides */
 #define LMP_BLOB_MIN ((size_t)4096) /* strings from here on are borrowed, not copied */
-#define LMP_STR_TINY 63           /* longest string whose length is in the tag */
+#define LMP_STR_TINY 63             /* longest string whose length is in the tag */
 #define LMP_HINT_MAX 60
 #define LMP_SHARED 1
 #define LMP_TABLE_META 2
@@ -54,22 +54,22 @@ enum {
   LMP_T_I32,
   LMP_T_I64,
   LMP_T_F64,
-  LMP_T_STR8,         /* length:1 bytes */
-  LMP_T_STR32,        /* length:4 bytes */
-  LMP_T_BLOB,         /* length:8 bytes; may be shared */
+  LMP_T_STR8,  /* length:1 bytes */
+  LMP_T_STR32, /* length:4 bytes */
+  LMP_T_BLOB,  /* length:8 bytes; may be shared */
   LMP_T_END = 0xCC,
-  LMP_T_REF,          /* position:varint */
-  LMP_T_HANDLE,       /* index:varint in the message's handle list */
-  LMP_T_GLOBALS,      /* the receiver's table of globals */
+  LMP_T_REF,     /* position:varint */
+  LMP_T_HANDLE,  /* index:varint in the message's handle list */
+  LMP_T_GLOBALS, /* the receiver's table of globals */
   LMP_T_LIGHT,
   LMP_T_GLOBAL,
-  LMP_T_NAME = 0xD2,  /* may be shared */
-  LMP_T_TYPE = 0xD4,  /* may be shared */
+  LMP_T_NAME = 0xD2,    /* may be shared */
+  LMP_T_TYPE = 0xD4,    /* may be shared */
   LMP_T_UPVALUE = 0xD6, /* may be shared */
   LMP_T_UPVALUE_SAME = 0xD8,
-  LMP_T_TABLE = 0xE0, /* | LMP_SHARED | LMP_TABLE_META */
+  LMP_T_TABLE = 0xE0,       /* | LMP_SHARED | LMP_TABLE_META */
   LMP_T_TABLE_LATER = 0xE4, /* | LMP_SHARED; nothing follows */
-  LMP_T_FUNCTION = 0xE8, /* | LMP_SHARED | LMP_FUNCTION_LATER */
+  LMP_T_FUNCTION = 0xE8,    /* | LMP_SHARED | LMP_FUNCTION_LATER */
 };
 
 static_assert((LMP_T_BLOB & 1) == 0, "the shared bit is free");

@@ -46,7 +46,7 @@ static bool get_int(lmp_reader *r, unsigned tag, int64_t *x) {
   if (!p) return false;
   switch (tag) {
     case LMP_T_I8:
-      *x = (int8_t)p[0];
+      *x = p[0] < 128 ? p[0] : p[0] - 256;
       break;
     case LMP_T_I16:
       memcpy(&a, p, 2);
@@ -97,7 +97,8 @@ static bool get_table(lmp_reader *r, lmp_item *it) {
   uint64_t pairs = 0;
   if (!lmp_get_u8(r, &hint) || hint > LMP_HINT_MAX || !get_varint(r, &it->n)) return false;
   it->i = hint ? INT64_C(1) << (hint - 1) : 0;
-  if (hint) pairs = hint < 3 ? hint : (UINT64_C(1) << (hint - 2)) + 1; /* the least the hint stands for */
+  if (hint)
+    pairs = hint < 3 ? hint : (UINT64_C(1) << (hint - 2)) + 1; /* the least the hint stands for */
   if (it->n > r->budget || pairs > (r->budget - it->n) / 2) return false;
   r->budget -= it->n + 2 * pairs;
   return true;

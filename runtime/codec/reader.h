@@ -20,23 +20,23 @@ typedef struct lmp_reader {
 typedef enum lmp_kind {
   LMP_K_BAD,
   LMP_K_NIL,
-  LMP_K_BOOL,     /* i */
-  LMP_K_INT,      /* i */
-  LMP_K_FLOAT,    /* x */
-  LMP_K_STRING,   /* data, n */
+  LMP_K_BOOL,   /* i */
+  LMP_K_INT,    /* i */
+  LMP_K_FLOAT,  /* x */
+  LMP_K_STRING, /* data, n */
   LMP_K_END,
-  LMP_K_REF,      /* n: position */
-  LMP_K_HANDLE,   /* n: index */
+  LMP_K_REF,    /* n: position */
+  LMP_K_HANDLE, /* n: index */
   LMP_K_GLOBALS,
-  LMP_K_LIGHT,    /* n: image, i: pointer */
+  LMP_K_LIGHT, /* n: image, i: pointer */
   LMP_K_GLOBAL,
   LMP_K_NAME,
   LMP_K_TYPE,
   LMP_K_UPVALUE,
   LMP_K_UPVALUE_SAME, /* n: position, i: number */
-  LMP_K_TABLE,    /* n: elements, i: room for pairs (0: no pairs follow), flags */
+  LMP_K_TABLE,        /* n: elements, i: room for pairs (0: no pairs follow), flags */
   LMP_K_TABLE_LATER,
-  LMP_K_FUNCTION  /* data, n: bytecode; flags */
+  LMP_K_FUNCTION /* data, n: bytecode; flags */
 } lmp_kind;
 
 typedef struct lmp_item {

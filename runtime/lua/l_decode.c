@@ -37,9 +37,7 @@ static bool dec_item(dec *d, const lmp_item *it);
 
 #define dec_bad(d, ...) (lua_pushfstring((d)->L, __VA_ARGS__), false)
 
-static LMP_COLD bool dec_damaged(dec *d) {
-  return dec_bad(d, "the message is damaged");
-}
+static LMP_COLD bool dec_damaged(dec *d) { return dec_bad(d, "the message is damaged"); }
 
 static bool dec_value(dec *d) {
   lmp_item it;
@@ -102,7 +100,9 @@ static bool dec_module(dec *d, const char *name, size_t len) {
   lua_rawget(L, -2);
   if (!lua_isfunction(L, -1)) return dec_bad(d, "module '%s' is not loaded here", name);
   lua_pushvalue(L, -3);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) return true;
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_OK) return true;
+  if (status == LUA_ERRMEM) lua_error(L);
   const char *why = lua_tostring(L, -1);
   return dec_bad(d, "cannot load module '%s' here: %s", name, why ? why : "(error object)");
 }
@@ -128,8 +128,10 @@ static bool dec_name(dec *d) {
     if (!lmp_get_string(&d->r, &field, &len)) return dec_damaged(d);
     lua_pushlstring(L, field, len);
     lua_pushvalue(L, -1);
-    if (!lua_istable(L, -3)) lua_pushnil(L);
-    else lua_rawget(L, -3);
+    if (!lua_istable(L, -3))
+      lua_pushnil(L);
+    else
+      lua_rawget(L, -3);
     lua_remove(L, -3); /* module, ..., field, value */
   }
   if (!lua_istable(L, -1) && !lua_isfunction(L, -1)) {

@@ -58,11 +58,13 @@ void l_encode_begin(l_codec *c) {
   const char *here = __builtin_frame_address(0);
   l_set *s = &c->first;
   /* A set is at work when its l_encode is further up this stack; an error may have left others. */
-  while (s && s->frame > here) {
+  c->current = NULL;
+  while (s->frame > here) {
     if (!s->next) s->next = calloc(1, sizeof *s->next);
+    if (!s->next) return;
     s = s->next;
   }
-  if (s) set_empty(s);
+  set_empty(s);
   c->current = s;
 }
 
@@ -150,17 +152,20 @@ void l_enc_fail(l_enc *e, int idx, const char *what) {
 
 /* ---- identities ---- */
 
+lmp_id *l_enc_id(l_enc *e, uint64_t key, unsigned kind) {
+  lmp_id *id = lmp_idmap_add(&e->s->ids, key, kind);
+  if (!id) l_nomem(e->L);
+  return id;
+}
+
 bool l_enc_seen(l_enc *e, const void *key) {
-  lmp_idmap *ids = &e->s->ids;
   lmp_buf *b = &e->s->bytes;
   if (e->lone) {
-    lmp_id *first = lmp_idmap_add(ids, (uintptr_t)e->lone, ID_OBJECT);
-    l_enc_ok(e, first != NULL);
+    lmp_id *first = l_enc_id(e, (uintptr_t)e->lone, ID_OBJECT);
     first->pos = e->lone_pos;
     e->lone = NULL;
   }
-  lmp_id *id = lmp_idmap_add(ids, (uintptr_t)key, ID_OBJECT);
-  l_enc_ok(e, id != NULL);
+  lmp_id *id = l_enc_id(e, (uintptr_t)key, ID_OBJECT);
   if (id->pos == UINT64_MAX) {
     id->pos = l_enc_pos(e);
     return false;
@@ -186,8 +191,8 @@ void l_enc_later(l_enc *e, int idx) {
 static void enc_blob(l_enc *e, const char *str, size_t len) {
   l_set *s = e->s;
   if (l_enc_seen(e, str)) return;
-  l_enc_ok(e, lmp_put_blob(&s->bytes, len) &&
-                  piece_add(s, NULL, s->bytes.len - e->piece_start) && piece_add(s, str, len));
+  l_enc_ok(e, lmp_put_blob(&s->bytes, len) && piece_add(s, NULL, s->bytes.len - e->piece_start) &&
+                  piece_add(s, str, len));
   e->piece_start = s->bytes.len;
   e->borrowed += len;
 }
@@ -195,8 +200,10 @@ static void enc_blob(l_enc *e, const char *str, size_t len) {
 static void enc_string(l_enc *e, int idx) {
   size_t n;
   const char *str = lua_tolstring(e->L, idx, &n);
-  if (LMP_UNLIKELY(n >= LMP_BLOB_MIN)) enc_blob(e, str, n);
-  else l_enc_ok(e, lmp_put_string(&e->s->bytes, str, n));
+  if (LMP_UNLIKELY(n >= LMP_BLOB_MIN))
+    enc_blob(e, str, n);
+  else
+    l_enc_ok(e, lmp_put_string(&e->s->bytes, str, n));
 }
 
 static bool handle_add(l_set *s, lmp_handle h) {
@@ -217,8 +224,10 @@ static void enc_handle_fail(l_enc *e, int idx, bool closed) {
   const char *name = "luamp object";
   luaL_checkstack(L, 4, NULL);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
-  if (closed) lua_pushfstring(L, "a closed %s", name);
-  else lua_pushfstring(L, "a %s outside the family", name);
+  if (closed)
+    lua_pushfstring(L, "a closed %s", name);
+  else
+    lua_pushfstring(L, "a %s outside the family", name);
   l_enc_fail(e, idx, lua_tostring(L, -1));
 }
 
@@ -229,8 +238,7 @@ static bool enc_handle(l_enc *e, int idx) {
   if (!l_handle_is(e->L, idx, &h)) return false;
   if (!(e->flags & L_HANDLES)) enc_handle_fail(e, idx, false);
   if (h.obj == 0 && h.gen == 0) enc_handle_fail(e, idx, true);
-  lmp_id *id = lmp_idmap_add(&s->ids, (uint64_t)h.obj << 32 | h.gen, ID_HANDLE);
-  l_enc_ok(e, id != NULL);
+  lmp_id *id = l_enc_id(e, (uint64_t)h.obj << 32 | h.gen, ID_HANDLE);
   if (id->pos == UINT64_MAX) {
     id->pos = s->nhandles - e->handle;
     l_enc_ok(e, handle_add(s, h));
@@ -260,22 +268,18 @@ static bool put_name(l_enc *e, const l_name *n) {
 bool l_enc_named(l_enc *e, int idx) {
   const l_name *n = l_names_find(e->L, e->c, idx);
   if (LMP_LIKELY(!n)) return false;
-  const void *key = lua_topointer(e->L, idx);
-  if (!l_enc_seen(e, key)) l_enc_ok(e, put_name(e, n));
+  l_enc_ok(e, put_name(e, n));
   return true;
 }
 
 /* A metatable of mp.register, by its name. */
-static bool enc_type(l_enc *e, int idx) {
+static bool enc_type(l_enc *e, const void *key) {
   l_codec *c = e->c;
-  const void *key = lua_topointer(e->L, idx);
   lmp_buf *b = &e->s->bytes;
   lmp_id *id = lmp_idmap_find(&c->types, (uintptr_t)key, ID_META);
   if (LMP_LIKELY(!id)) return false;
-  if (!l_enc_seen(e, key)) {
-    l_enc_ok(e, lmp_put_u8(b, LMP_T_TYPE) &&
-                    lmp_put_string(b, (const char *)c->type_text.data + id->pos, id->aux));
-  }
+  l_enc_ok(e, lmp_put_u8(b, LMP_T_TYPE) &&
+                  lmp_put_string(b, (const char *)c->type_text.data + id->pos, id->aux));
   return true;
 }
 
@@ -292,15 +296,15 @@ static bool has_field(lua_State *L, int idx, const char *name) {
 static void enc_check_meta(l_enc *e, int table) {
   lua_State *L = e->L;
   int mt = lua_gettop(L);
-  lmp_id *id = lmp_idmap_add(&e->s->ids, (uintptr_t)lua_topointer(L, mt), ID_META);
-  l_enc_ok(e, id != NULL);
+  lmp_id *id = l_enc_id(e, (uintptr_t)lua_topointer(L, mt), ID_META);
   if (id->pos == 0) return;
   id->pos = 0;
   if (!has_field(L, mt, "__gc") && !has_field(L, mt, "__close")) return;
   if (lmp_idmap_find(&e->c->types, (uintptr_t)lua_topointer(L, mt), ID_META)) return;
   if (l_names_find(L, e->c, mt)) return;
-  l_enc_fail(e, table, "a table whose metatable has __gc or __close "
-                       "(register the metatable with mp.register)");
+  l_enc_fail(e, table,
+             "a table whose metatable has __gc or __close "
+             "(register the metatable with mp.register)");
 }
 
 /* The elements 1, 2, ... as far as lua_next delivers them in order; holes in an array are nils. The
@@ -386,7 +390,6 @@ static void enc_table(l_enc *e, int idx) {
     lua_pop(L, 1);
     if (enc_handle(e, idx)) return;
   }
-  if (enc_type(e, idx) || l_enc_named(e, idx)) return;
   if (LMP_UNLIKELY(key == e->env)) {
     l_enc_ok(e, lmp_put_u8(&e->s->bytes, LMP_T_GLOBALS));
     return;
@@ -397,6 +400,7 @@ static void enc_table(l_enc *e, int idx) {
   } else if (l_enc_seen(e, key)) {
     return;
   }
+  if (enc_type(e, key) || l_enc_named(e, idx)) return;
   if (LMP_UNLIKELY(e->depth >= LMP_NEST_MAX)) {
     l_enc_ok(e, lmp_put_u8(&e->s->bytes, LMP_T_TABLE_LATER));
     l_enc_later(e, idx);
@@ -413,16 +417,21 @@ static void enc_userdata(l_enc *e, int idx) {
   if (enc_handle(e, idx)) return;
   luaL_checkstack(L, 4, NULL);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
-  if (!name) lua_pushstring(L, "a userdata");
-  else if (strcmp(name, LUA_FILEHANDLE) == 0) lua_pushfstring(L, "an open file (%s)", name);
-  else lua_pushfstring(L, "a userdata (%s)", name);
+  if (!name)
+    lua_pushstring(L, "a userdata");
+  else if (strcmp(name, LUA_FILEHANDLE) == 0)
+    lua_pushfstring(L, "an open file (%s)", name);
+  else
+    lua_pushfstring(L, "a userdata (%s)", name);
   l_enc_fail(e, idx, lua_tostring(L, -1));
 }
 
 static void enc_number(l_enc *e, int idx) {
   lmp_buf *b = &e->s->bytes;
-  if (lua_isinteger(e->L, idx)) l_enc_ok(e, lmp_put_int(b, lua_tointeger(e->L, idx)));
-  else l_enc_ok(e, lmp_put_float(b, lua_tonumber(e->L, idx)));
+  if (lua_isinteger(e->L, idx))
+    l_enc_ok(e, lmp_put_int(b, lua_tointeger(e->L, idx)));
+  else
+    l_enc_ok(e, lmp_put_float(b, lua_tonumber(e->L, idx)));
 }
 
 void l_enc_value(l_enc *e, int idx) {
@@ -469,8 +478,10 @@ static void enc_rest(l_enc *e) {
     int type = lua_rawgeti(L, e->later, ++e->later_done);
     lua_pushnil(L);
     lua_rawseti(L, e->later, e->later_done);
-    if (type == LUA_TTABLE) enc_content(e, lua_gettop(L));
-    else l_enc_upvalues(e, lua_gettop(L));
+    if (type == LUA_TTABLE)
+      enc_content(e, lua_gettop(L));
+    else
+      l_enc_upvalues(e, lua_gettop(L));
     lua_pop(L, 1);
   }
 }
@@ -502,10 +513,14 @@ void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flag
   s->frame = __builtin_frame_address(0);
   l_enc_ok(&e, lmp_put_u8(&s->bytes, LMP_FORMAT_VERSION));
   int type = lua_type(L, e.idx);
-  if (type == LUA_TNUMBER) enc_number(&e, e.idx);
-  else if (type < LUA_TSTRING) l_enc_value(&e, e.idx); /* nil, boolean, light userdata */
-  else if (type == LUA_TSTRING && lua_rawlen(L, e.idx) < LMP_BLOB_MIN) enc_string(&e, e.idx);
-  else enc_rich(&e);
+  if (type == LUA_TNUMBER)
+    enc_number(&e, e.idx);
+  else if (type < LUA_TSTRING)
+    l_enc_value(&e, e.idx); /* nil, boolean, light userdata */
+  else if (type == LUA_TSTRING && lua_rawlen(L, e.idx) < LMP_BLOB_MIN)
+    enc_string(&e, e.idx);
+  else
+    enc_rich(&e);
   l_mark mark = {.piece = e.piece, .handle = e.handle};
   if (s->bytes.len > e.piece_start) {
     l_enc_ok(&e, piece_add(s, NULL, s->bytes.len - e.piece_start));

@@ -158,8 +158,7 @@ void l_enc_upvalues(l_enc *e, int idx) {
   l_enc_ok(e, lmp_put_u8(b, n));
   e->depth++;
   for (unsigned i = 1; i <= n; i++) {
-    lmp_id *id = lmp_idmap_add(&e->s->ids, (uintptr_t)lua_upvalueid(L, idx, (int)i), ID_UPVALUE);
-    l_enc_ok(e, id != NULL);
+    lmp_id *id = l_enc_id(e, (uintptr_t)lua_upvalueid(L, idx, (int)i), ID_UPVALUE);
     if (id->pos != UINT64_MAX) {
       l_enc_share(e, id->pos);
       l_enc_ok(e, lmp_put_u8(b, LMP_T_UPVALUE_SAME) && lmp_put_varint(b, id->pos) &&
@@ -190,16 +189,17 @@ static void enc_code(l_enc *e, int idx) {
   function_dump(e->L, idx, b);
   lmp_set_varint(b->data + code - CODE_LENGTH_SIZE, CODE_LENGTH_SIZE, b->len - code);
   enc_names(e, idx, code);
-  if (later) l_enc_later(e, idx);
-  else l_enc_upvalues(e, idx);
+  if (later)
+    l_enc_later(e, idx);
+  else
+    l_enc_upvalues(e, idx);
 }
 
 void l_enc_function(l_enc *e, int idx) {
   lua_State *L = e->L;
   if (e->flags & L_NO_FUNCTIONS) l_enc_fail(e, idx, "a function (none are accepted here)");
-  if (l_enc_named(e, idx)) return;
+  if (l_enc_seen(e, lua_topointer(L, idx)) || l_enc_named(e, idx)) return;
   if (lua_iscfunction(L, idx)) l_enc_fail(e, idx, "a C function that no module holds");
-  if (l_enc_seen(e, lua_topointer(L, idx))) return;
   enc_code(e, idx);
 }
 

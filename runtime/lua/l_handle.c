@@ -182,8 +182,8 @@ int l_handle_tostring(lua_State *L) {
   const lmp_obj *o = handle_current(u) ? lmp_obj_get(&u->st->f->a, u->h) : NULL;
   if (!u->open) {
     lua_pushfstring(L, "%s: %p (closed)", kind, (void *)u);
-  } else if (o && o->ob_name) {
-    lua_pushlstring(L, lmp_at(&u->st->f->a, o->ob_name), o->ob_namelen);
+  } else if (o && o->ob_namelen) {
+    lua_pushlstring(L, lmp_obj_name(&u->st->f->a, o), o->ob_namelen);
     lua_pushfstring(L, "%s: %p (%s)", kind, (void *)u, lua_tostring(L, -1));
   } else {
     lua_pushfstring(L, "%s: %p", kind, (void *)u);

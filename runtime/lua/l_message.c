@@ -1,5 +1,7 @@
 /* lua/l_message.c: the codec of a Lua state, and mp.encode, mp.decode, mp.register.
  * SPDX-License-Identifier: MIT */
+#include "lua/l_message.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,9 +88,7 @@ l_codec *l_codec_new(lua_State *L) {
   return c;
 }
 
-void l_codec_registry(lua_State *L, l_codec *c) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, c->registry);
-}
+void l_codec_registry(lua_State *L, l_codec *c) { lua_rawgeti(L, LUA_REGISTRYINDEX, c->registry); }
 
 /* ---- the functions of the module ---- */
 

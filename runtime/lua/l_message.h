@@ -16,10 +16,10 @@ typedef struct l_codec l_codec;
 l_codec *l_codec_new(lua_State *L);
 
 enum {
-  L_FUNCTIONS = 1, /* l_decode: accept bytecode */
-  L_HANDLES = 2,   /* l_encode: accept handles (mp.encode does not) */
+  L_FUNCTIONS = 1,    /* l_decode: accept bytecode */
+  L_HANDLES = 2,      /* l_encode: accept handles (mp.encode does not) */
   L_NO_FUNCTIONS = 4, /* l_encode: refuse functions (a network peer does not take them) */
-  L_FRESH = 8      /* l_decode: globals that come along overwrite; at the start of a fresh process */
+  L_FRESH = 8 /* l_decode: globals that come along overwrite; at the start of a fresh process */
 };
 
 /* l_encode_begin: forgets the messages that were encoded before; to be called before the first

@@ -37,9 +37,9 @@ typedef struct l_set {
   struct l_set *next;
   const char *frame; /* address in the C stack of the l_encode at work, NULL when none is */
   lmp_buf bytes;
-  lmp_buf names;     /* scratch: globals found in one function */
+  lmp_buf names; /* scratch: globals found in one function */
   l_piece *pieces;
-  lmp_iov *iov;      /* the pieces once they have addresses */
+  lmp_iov *iov; /* the pieces once they have addresses */
   uint32_t npieces, cappieces;
   l_mark *marks;
   lmp_msg *msgs;
@@ -53,16 +53,16 @@ typedef struct l_set {
 typedef struct l_name {
   uint32_t parent; /* entry of what holds it, UINT32_MAX for a module */
   uint32_t len;
-  size_t off;      /* name in l_names.text */
-  uint8_t depth;   /* fields behind the module's name */
-  bool table;      /* it may be looked into */
-  bool base;       /* a function of the base library; has no parent */
-  bool own;        /* of luamp itself */
+  size_t off;    /* name in l_names.text */
+  uint8_t depth; /* fields behind the module's name */
+  bool table;    /* it may be looked into */
+  bool base;     /* a function of the base library; has no parent */
+  bool own;      /* of luamp itself */
 } l_name;
 
 /* The index of what require'd modules hold. */
 typedef struct l_names {
-  lmp_idmap map;   /* address -> entry */
+  lmp_idmap map; /* address -> entry */
   l_name *entries;
   uint32_t n, cap;
   lmp_buf text;
@@ -75,13 +75,13 @@ typedef struct l_names {
 
 struct l_codec {
   l_set first;
-  l_set *current;        /* NULL: no memory for one */
+  l_set *current; /* NULL: no memory for one */
   l_names names;
-  lmp_idmap types;       /* metatable of mp.register -> its name in type_text */
+  lmp_idmap types; /* metatable of mp.register -> its name in type_text */
   lmp_buf type_text;
-  lmp_buf scratch;       /* of l_function_names */
-  int registry;          /* reference: name -> metatable */
-  int loaded;            /* reference: package.loaded */
+  lmp_buf scratch; /* of l_function_names */
+  int registry;    /* reference: name -> metatable */
+  int loaded;      /* reference: package.loaded */
   uint64_t image;
   lua_CFunction base[L_BASE_MAX];
 };
@@ -116,24 +116,26 @@ typedef struct l_enc {
   lua_State *L;
   l_codec *c;
   l_set *s;
-  const char *root;    /* first word of paths */
-  int idx;             /* the value of the message */
-  int later;           /* stack slot of the table of objects whose bodies are due */
-  int globals;         /* stack slot of the table of names of globals that are due, or nil */
+  const char *root; /* first word of paths */
+  int idx;          /* the value of the message */
+  int later;        /* stack slot of the table of objects whose bodies are due */
+  int globals;      /* stack slot of the table of names of globals that are due, or nil */
   lua_Integer nlater, later_done;
   lua_Integer nglobals, globals_done;
   unsigned flags, depth;
-  size_t start;        /* of the message in s->bytes */
-  size_t piece_start;  /* of its unfinished piece */
+  size_t start;       /* of the message in s->bytes */
+  size_t piece_start; /* of its unfinished piece */
   uint32_t piece, handle;
-  size_t borrowed;     /* bytes in borrowed pieces */
-  const void *env;     /* the table of globals */
-  const void *lone;    /* the first table, not yet in s->ids */
+  size_t borrowed;  /* bytes in borrowed pieces */
+  const void *env;  /* the table of globals */
+  const void *lone; /* the first table, not yet in s->ids */
   uint64_t lone_pos;
 } l_enc;
 
 /* l_enc_value: appends the value at the absolute index `idx`. */
 void l_enc_value(l_enc *e, int idx);
+/* l_enc_id: the identity (key, kind) of the message, made with pos = UINT64_MAX. Raises. */
+lmp_id *l_enc_id(l_enc *e, uint64_t key, unsigned kind);
 /* l_enc_seen: writes a reference when the object at `key` is in the message already; else notes that
  * it stands at the present position. */
 bool l_enc_seen(l_enc *e, const void *key);
@@ -147,7 +149,7 @@ static inline void l_enc_share(const l_enc *e, uint64_t pos) {
 static inline void l_enc_ok(l_enc *e, bool ok) {
   if (LMP_UNLIKELY(!ok)) l_nomem(e->L);
 }
-/* l_enc_named: writes the value at `idx` by name when it has one. */
+/* l_enc_named: writes the value at `idx`, which is noted as seen, by name when it has one. */
 bool l_enc_named(l_enc *e, int idx);
 /* l_enc_later: notes that the body of the object at `idx` is due. */
 void l_enc_later(l_enc *e, int idx);

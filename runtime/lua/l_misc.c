@@ -4,13 +4,25 @@
 #include "lua/l_state.h"
 #include "os/os.h"
 
+#define SLEEP_TICK (500 * LMP_MSEC)
+
 /* mp.sleep(seconds): sleeps at least so long. */
 static int misc_sleep(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   luaL_checktype(L, 1, LUA_TNUMBER);
   uint64_t deadline = l_deadline(L, 1);
   if (deadline == LMP_NOWAIT) return 0;
-  while (lmp_os_sleep(deadline) == LMP_SIGNALLED) l_interrupted(L);
-  return 0;
+  for (;;) {
+    /* A member of a family looks after the dead now and then, itself an orphan perhaps. */
+    uint64_t until = st->f ? lmp_min_u64(deadline, lmp_os_now() + SLEEP_TICK) : deadline;
+    if (lmp_os_sleep(until) == LMP_SIGNALLED) {
+      l_interrupted(L);
+    } else if (until == deadline) {
+      return 0;
+    } else {
+      lmp_reap_all(l_me(L, st));
+    }
+  }
 }
 
 /* mp.time() -> monotonic seconds */
@@ -47,8 +59,8 @@ static int misc_configure(lua_State *L) {
     uint64_t memory = l_size(L, -1, "configure: memory");
     if (st->f) return luaL_error(L, "configure: memory can be set before the first object only");
     if (memory < LMP_ARENA_LEAST) {
-      return luaL_error(L, "configure: a memory limit of %I bytes is too small: luamp needs %I",
-                        (lua_Integer)memory, (lua_Integer)LMP_ARENA_LEAST);
+      return luaL_error(L, "configure: a memory limit of %s is too small: luamp needs %I bytes",
+                        luaL_tolstring(L, -1, NULL), (lua_Integer)LMP_ARENA_LEAST);
     }
     st->memory = memory;
   }

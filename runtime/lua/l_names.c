@@ -24,13 +24,13 @@
 #define NO_PARENT UINT32_MAX
 
 static const char *const base_names[] = {
-    "assert", "collectgarbage", "dofile", "error",    "getmetatable", "ipairs",   "load",
-    "loadfile", "next",         "pairs",  "pcall",    "print",        "rawequal", "rawget",
-    "rawlen", "rawset",         "require", "select",  "setmetatable", "tonumber", "tostring",
-    "type",   "warn",           "xpcall"};
+    "assert",       "collectgarbage", "dofile",   "error",  "getmetatable", "ipairs",
+    "load",         "loadfile",       "next",     "pairs",  "pcall",        "print",
+    "rawequal",     "rawget",         "rawlen",   "rawset", "require",      "select",
+    "setmetatable", "tonumber",       "tostring", "type",   "warn",         "xpcall"};
 static_assert(LMP_COUNT(base_names) <= L_BASE_MAX, "l_codec.base has room");
 
-static const char *const standard_modules[] = {"string", "table", "math",  "io",     "os",
+static const char *const standard_modules[] = {"string", "table", "math",      "io",     "os",
                                                "utf8",   "debug", "coroutine", "package"};
 
 const char *l_names_text(const l_codec *c, const l_name *e) {
@@ -204,8 +204,8 @@ static void names_build(lua_State *L, l_codec *c) {
   lua_pop(L, 1);
   for (size_t i = 0; i < LMP_COUNT(base_names); i++) {
     if (!c->base[i]) continue;
-    l_name *e = entry_add(L, n, (const void *)(uintptr_t)c->base[i], base_names[i],
-                          strlen(base_names[i]));
+    l_name *e =
+        entry_add(L, n, (const void *)(uintptr_t)c->base[i], base_names[i], strlen(base_names[i]));
     e->base = true;
   }
   uint32_t first = n->n, generation = n->generation;

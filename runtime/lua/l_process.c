@@ -156,7 +156,7 @@ static int core_fork(lua_State *L) {
   l_me(L, st);
   hook_exit(L, st);
   lua_newtable(L); /* 8: what is reached */
-  if (st->nhandles) {
+  if (lua_istable(L, 5)) {
     lua_pushvalue(L, 5);
     l_reach(L, st->codec, 1, 8, st->nhandles);
     lua_settop(L, 8);
@@ -233,7 +233,7 @@ static int core_signal(lua_State *L) {
 static int core_describe(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
-  lua_pushlstring(L, u->o->ob_name ? lmp_at(me->a, u->o->ob_name) : "", u->o->ob_namelen);
+  lua_pushlstring(L, lmp_obj_name(me->a, u->o), u->o->ob_namelen);
   lua_pushboolean(L, (int)body(u)->ps_daemon);
   return 2;
 }
@@ -248,8 +248,7 @@ static int core_is_self(lua_State *L) {
 static int push_death(lua_State *L, const l_obj *u) {
   uint32_t exit = lmp_load_acq32(&body(u)->ps_exit);
   int code = (int)(exit & 0xff);
-  const char *name = u->o->ob_name ? lmp_at(&u->st->f->a, u->o->ob_name) : "";
-  lua_pushlstring(L, name, u->o->ob_namelen);
+  lua_pushlstring(L, lmp_obj_name(&u->st->f->a, u->o), u->o->ob_namelen);
   const char *who = lua_tostring(L, -1);
   lua_Integer pid = (lua_Integer)body(u)->ps_pid;
   const char *text;
@@ -304,6 +303,13 @@ static int core_know(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, u->h.obj);
   return 0;
+}
+
+/* core.any_handle(): whether a child could reach one at all. */
+static int core_any_handle(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  lua_pushboolean(L, st->nhandles > 0);
+  return 1;
 }
 
 static int core_set_wrap(lua_State *L) {
@@ -365,6 +371,7 @@ static const luaL_Reg process_core[] = {
     {"close", core_close},       {"know", core_know},       {"set_wrap", core_set_wrap},
     {"self", core_self},         {"parent", core_parent},   {"children", core_children},
     {"class", core_class},       {"address", core_address}, {"size", core_size},
+    {"any_handle", core_any_handle},
     {NULL, NULL},
 };
 

@@ -25,7 +25,9 @@ static int queue_new(lua_State *L) {
   lua_Integer maxsize = opts == 1 ? 0 : luaL_optinteger(L, 1, 0);
   size_t len;
   lmp_handle h;
-  luaL_argcheck(L, maxsize >= 0, 1, "maxsize must not be negative");
+  if (maxsize < 0) {
+    luaL_argerror(L, 1, lua_pushfstring(L, "maxsize must not be negative, got %I", maxsize));
+  }
   if (maxsize > LMP_QUEUE_MAX) maxsize = 0;
   l_options(L, opts, names);
   lua_settop(L, 2);
@@ -102,11 +104,16 @@ static lua_Integer list_length(lua_State *L, int arg) {
   int is_int;
   luaL_checktype(L, arg, LUA_TTABLE);
   lua_pushliteral(L, "n");
-  lua_rawget(L, arg);
+  if (lua_rawget(L, arg) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return (lua_Integer)lua_rawlen(L, arg);
+  }
   lua_Integer n = lua_tointegerx(L, -1, &is_int);
+  if (!is_int || n < 0) {
+    const char *got = luaL_tolstring(L, -1, NULL);
+    luaL_argerror(L, arg, lua_pushfstring(L, "field 'n' must be a count, got %s", got));
+  }
   lua_pop(L, 1);
-  if (!is_int) return (lua_Integer)lua_rawlen(L, arg);
-  luaL_argcheck(L, n >= 0, arg, "field 'n' must not be negative");
   return n;
 }
 
@@ -274,7 +281,7 @@ static int q_get_many(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   lua_Integer max = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, max >= 1, 2, "at least 1 expected");
+  if (max < 1) luaL_argerror(L, 2, lua_pushfstring(L, "at least 1 expected, got %I", max));
   uint64_t deadline = l_deadline(L, 3);
   lmp_inbox *box = box_get(L, u->st);
   lua_Integer n = 0;
@@ -342,7 +349,8 @@ static int q_task_done(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   if (lmp_queue_task_done(me, u->o)) {
-    return luaL_error(L, "'task_done' called more often than messages were put");
+    return luaL_error(L, "'task_done' of %s called more often than messages were put",
+                      luaL_tolstring(L, 1, NULL));
   }
   return 0;
 }

@@ -182,7 +182,8 @@ uint64_t l_size(lua_State *L, int idx, const char *what) {
     n = good ? n * (lua_Number)unit_of(*end) : -1;
   }
   if (!(n >= 0 && n <= 0x1p62)) {
-    luaL_error(L, "%s: not a size: %s", what, luaL_tolstring(L, idx, NULL));
+    const char *type = luaL_typename(L, idx);
+    luaL_error(L, "%s: not a size: %s (%s)", what, luaL_tolstring(L, idx, NULL), type);
   }
   return (uint64_t)n;
 }

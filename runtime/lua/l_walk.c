@@ -15,10 +15,10 @@ enum { AS_ROOT, AS_FIELD, AS_KEY, AS_META, AS_UPVALUE, AS_GLOBAL };
 typedef struct walk {
   lua_State *L;
   l_codec *c;
-  int list, seen;           /* stack slots */
-  int parent, kind, label;  /* of a path; else 0 */
-  int target;               /* of a path: what is looked for; else 0 */
-  int out;                  /* of a reach: where handles go; else 0 */
+  int list, seen;          /* stack slots */
+  int parent, kind, label; /* of a path; else 0 */
+  int target;              /* of a path: what is looked for; else 0 */
+  int out;                 /* of a reach: where handles go; else 0 */
   size_t nout, limit;
   lua_Integer n;
   bool done;
@@ -79,8 +79,10 @@ static void visit(walk *w, lua_Integer parent, int kind, int label) {
   lua_rawseti(L, w->parent, w->n);
   lua_pushinteger(L, kind);
   lua_rawseti(L, w->kind, w->n);
-  if (label) lua_pushvalue(L, label);
-  else lua_pushboolean(L, false);
+  if (label)
+    lua_pushvalue(L, label);
+  else
+    lua_pushboolean(L, false);
   lua_rawseti(L, w->label, w->n);
   w->done = hit;
 }
@@ -159,8 +161,10 @@ static void walk_run(walk *w) {
     if (type == LUA_TTHREAD) {
       if (w->out) walk_thread(w, i, lua_tothread(L, top + 1));
     } else if (type != LUA_TUSERDATA && !is_leaf(w, top + 1)) {
-      if (type == LUA_TTABLE) walk_table(w, i, top + 1);
-      else if (type == LUA_TFUNCTION) walk_function(w, i, top + 1);
+      if (type == LUA_TTABLE)
+        walk_table(w, i, top + 1);
+      else if (type == LUA_TFUNCTION)
+        walk_function(w, i, top + 1);
     }
     lua_settop(L, top);
   }
@@ -168,13 +172,14 @@ static void walk_run(walk *w) {
 
 /* ---- paths ---- */
 
-#define PATH_ENDS 12 /* steps shown at either end of a long path */
-#define PATH_NAME 60 /* bytes shown of a string key */
+#define PATH_ENDS ((lua_Integer)12) /* steps shown at either end of a long path */
+#define PATH_NAME 60                /* bytes shown of a string key */
 
 static bool is_identifier(const char *s, size_t n) {
-  static const char *const words[] = {
-      "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto",  "if",
-      "in",    "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until", "while"};
+  static const char *const words[] = {"and",   "break", "do",       "else", "elseif", "end",
+                                      "false", "for",   "function", "goto", "if",     "in",
+                                      "local", "nil",   "not",      "or",   "repeat", "return",
+                                      "then",  "true",  "until",    "while"};
   if (n == 0 || (s[0] >= '0' && s[0] <= '9')) return false;
   for (size_t i = 0; i < n; i++) {
     char ch = s[i];
@@ -221,7 +226,8 @@ static void push_step(lua_State *L, lua_Integer kind) {
   } else if (kind == AS_KEY) {
     lua_pushstring(L, " (a key)");
   } else if (kind == AS_UPVALUE || kind == AS_GLOBAL) {
-    lua_pushfstring(L, kind == AS_GLOBAL ? " (global '%s')" : " (upvalue '%s')", lua_tostring(L, -1));
+    lua_pushfstring(L, kind == AS_GLOBAL ? " (global '%s')" : " (upvalue '%s')",
+                    lua_tostring(L, -1));
   } else if (lua_type(L, -1) == LUA_TSTRING) {
     s = lua_tolstring(L, -1, &n);
     push_string_key(L, s, n);
@@ -283,8 +289,10 @@ void l_path(lua_State *L, l_codec *c, const char *root, int from, int to) {
   lua_pushvalue(L, from);
   visit(&w, 0, AS_ROOT, 0);
   walk_run(&w);
-  if (w.done) path_text(&w, root);
-  else lua_pushstring(L, root); /* a finaliser changed the data since */
+  if (w.done)
+    path_text(&w, root);
+  else
+    lua_pushstring(L, root); /* a finaliser changed the data since */
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
 }

@@ -52,11 +52,10 @@ static uint64_t stat_number(const char *fields, int n) {
   return fields ? strtoull(fields, NULL, 10) : 0;
 }
 
-uint64_t lmp_os_boot_ticks(void) {
+uint64_t lmp_os_boot_time(void) {
   struct timespec t;
   clock_gettime(CLOCK_BOOTTIME, &t);
-  uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-  return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec / (LMP_SEC / hz);
+  return (uint64_t)t.tv_sec * LMP_SEC + (uint64_t)t.tv_nsec;
 }
 
 unsigned lmp_os_threads(void) {
@@ -104,7 +103,8 @@ void lmp_os_collect(int64_t pid) {
 int lmp_os_exit_status(int64_t pid, uint64_t seen, int pidfd, lmp_exit *end) {
   char buf[1024];
   char *fields = stat_fields(pid, buf, sizeof buf);
-  if (fields && stat_number(fields, 22) <= seen) {
+  uint64_t tick = LMP_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+  if (fields && stat_number(fields, 22) <= seen / tick) {
     if (fields[0] != 'Z' && fields[0] != 'X') return 0;
     *end = exit_from_status((int)stat_number(fields, 52));
     return 1;
@@ -148,7 +148,7 @@ void lmp_os_child_setup(int64_t ppid, bool orphan_dies) {
   } else {
     prctl(PR_SET_PDEATHSIG, 0);
   }
-  __fpurge(stdin); /* what the parent has read ahead is the parent's */
+  if (__freading(stdin)) __fpurge(stdin); /* what the parent has read ahead is the parent's */
   stdin_at_end();
 }
 

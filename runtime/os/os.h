@@ -99,8 +99,8 @@ unsigned lmp_os_cpus(void);
 
 /* lmp_os_pid: the calling process. */
 int64_t lmp_os_pid(void);
-/* lmp_os_boot_ticks: the time since boot in the unit in which the system gives the start of processes. */
-uint64_t lmp_os_boot_ticks(void);
+/* lmp_os_boot_time: nanoseconds since boot, as the system counts the start of processes. */
+uint64_t lmp_os_boot_time(void);
 /* lmp_os_threads: how many threads the calling process has. */
 unsigned lmp_os_threads(void);
 
@@ -120,7 +120,7 @@ int lmp_os_pidfd(int64_t pid);
  * waits, and never looks at another child. */
 int lmp_os_ended(int64_t pid, lmp_exit *end);
 void lmp_os_collect(int64_t pid);
-/* lmp_os_exit_status: how `pid`, that was seen alive at `seen` (boot ticks), ended, for who is not its
+/* lmp_os_exit_status: how `pid`, that was seen alive at `seen` (boot time), ended, for who is not its
  * parent: 1 and *end when the system tells, 0 while it runs, -1 when it cannot be known. */
 int lmp_os_exit_status(int64_t pid, uint64_t seen, int pidfd, lmp_exit *end);
 

@@ -87,12 +87,17 @@ static void child_bury(lmp_family *f, lmp_me *me, const lmp_child *child, uint32
   lmp_obj *o = lmp_obj_at(&f->a, child->h.obj);
   bool by_signal = word & LMP_BY_SIGNAL;
   lmp_log(f, LMP_LOG_INFO, "process '%.*s' (pid %lld) %s %u", (int)o->ob_namelen,
-          (const char *)lmp_at(&f->a, o->ob_name), (long long)child->pid,
+          lmp_obj_name(&f->a, o), (long long)child->pid,
           by_signal ? "was ended by signal" : "exited with status", word & 0xff);
   lmp_process_exit_set(me, o, word);
   lmp_os_collect(child->pid);
   lmp_os_close(child->pidfd);
-  lmp_reap_proc(me, child->slot);
+  lmp_proc *p = &f->a.procs[child->slot];
+  if (p->pr_obj.obj == child->h.obj && p->pr_obj.gen == child->h.gen) {
+    /* It may have died before it took its slot; nobody else could tell. */
+    lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_DEAD);
+    lmp_reap_proc(me, child->slot);
+  }
   lmp_obj_unref(me, child->h);
 }
 
@@ -174,7 +179,7 @@ void lmp_process_exit(lmp_family *f, int code) {
     lmp_log(f, LMP_LOG_DEBUG, "leaves with status %d", code & 0xff);
     lmp_obj *self = lmp_obj_get(&f->a, f->self);
     if (self) lmp_process_exit_set(me, self, LMP_EXITED | (uint32_t)(code & 0xff));
-    lmp_obj_release_all(me, f->a.proc);
+    lmp_obj_release_mine(me);
     lmp_me_detach(me);
   }
   lmp_os_exit(code);

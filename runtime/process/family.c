@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/debug.h"
+#include "channel/queue.h"
 #include "os/os.h"
 #include "process/process.h"
 
@@ -190,6 +191,7 @@ lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **out) {
   lmp_err e = lmp_arena_create(&f->a, &config);
   if (e) goto fail;
   f->a.kinds[LMP_KIND_PROCESS] = &lmp_process_kind;
+  f->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
   f->a.on_death = on_death;
   f->a.on_tick = on_tick;
   f->log = log;
@@ -223,7 +225,7 @@ void lmp_family_free(lmp_family *f) {
   if (m && !lmp_family_forked(f)) {
     lmp_obj *o = lmp_obj_get(&f->a, f->self);
     if (o) lmp_process_exit_set(&m->me, o, LMP_EXITED);
-    lmp_obj_release_all(&m->me, f->a.proc);
+    lmp_obj_release_mine(&m->me);
     lmp_me_detach(&m->me);
   }
   free(m);
@@ -241,7 +243,10 @@ void lmp_family_free(lmp_family *f) {
 uint32_t lmp_family_processes(const lmp_family *f) {
   uint32_t n = lmp_load_acq32(&f->a.h->hd_proc_hwm);
   uint32_t live = 0;
-  for (uint32_t i = 0; i < n; i++) live += lmp_load_acq32(&f->a.procs[i].pr_state) == LMP_PROC_ALIVE;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t state = lmp_load_acq32(&f->a.procs[i].pr_state);
+    live += state == LMP_PROC_ALIVE || state == LMP_PROC_STARTING;
+  }
   return live;
 }
 

@@ -101,7 +101,7 @@ LMP_NODISCARD lmp_err lmp_family_adopt_child(lmp_family *f, uint32_t slot, lmp_h
  * signal handler ran while it waited; call again, perhaps with `interrupted`. */
 lmp_err lmp_family_end(lmp_family *f, bool interrupted);
 
-/* lmp_family_processes: live ones. */
+/* lmp_family_processes: live ones, and those that are starting. */
 uint32_t lmp_family_processes(const lmp_family *f);
 
 void lmp_log(const lmp_family *f, lmp_log_level level, const char *fmt, ...) LMP_PRINTF(3, 4);

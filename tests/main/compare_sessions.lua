@@ -1,0 +1,53 @@
+-- tests/main/compare_sessions.lua: sessions of compare.lua at a terminal.
+-- SPDX-License-Identifier: MIT
+--
+-- A step is {what to wait for (a pattern), what to type then}. Both programs go through a session,
+-- but for one marked `own`, which only luamp can pass.
+
+local CTRL_C, CTRL_D, UP = "\3", "\4", "\16" -- Ctrl-P
+
+return {
+  {name = "banner, expression and end", status = "exit 0",
+    steps = {{"Lua 5%.4.-> ", "20+3\n"}, {"\n23\r\n> ", CTRL_D}, {"\n"}}},
+  {name = "a chunk of several lines", status = "exit 0",
+    steps = {{"> ", "for i = 1, 2 do\n"}, {">> ", "print(i * 11)\n"}, {">> ", "end\n"},
+      {"11\r\n22\r\n> ", CTRL_D}}},
+  {name = "Ctrl-C stops a chunk", status = "exit 7",
+    steps = {{"> ", "print('go') while true do end\n"}, {"\ngo\r\n", CTRL_C},
+      {"interrupted!\r\nstack traceback:.-> ", "40+2\n"}, {"\n42\r\n> ", "os.exit(7)\n"}}},
+  {name = "Ctrl-C stops two chunks in turn", status = "exit 0",
+    steps = {{"> ", "print('go') while true do end\n"}, {"\ngo\r\n", CTRL_C}, {"interrupted!.-> ",
+      "print('on') while true do end\n"}, {"\non\r\n", CTRL_C}, {"interrupted!.-> ", CTRL_D}}},
+  {name = "Ctrl-C stops a read", status = "exit 0",
+    steps = {{"> ", "print('go') print(io.read())\n"}, {"\ngo\r\n", CTRL_C},
+      {"interrupted!\r\n.-> ", CTRL_D}}},
+  {name = "Ctrl-C at the prompt ends it", status = "exit 130",
+    steps = {{"> ", "6*7\n"}, {"\n42\r\n> ", CTRL_C}}},
+  {name = "Ctrl-C in a line ends it", status = "exit 130",
+    steps = {{"> ", "6*"}, {"6%*", CTRL_C}}},
+  {name = "a line read by the chunk", status = "exit 0",
+    steps = {{"> ", "x = io.read()\n"}, {"\n", "typed\n"}, {"> ", "#x, x\n"}, {"\n5\ttyped\r\n> ", CTRL_D}}},
+  {name = "history", status = "exit 0", env = {TERM = "vt100"},
+    steps = {{"> ", "100+11\n"}, {"[\r\n]111\r\n.-> ", UP .. "\n"}, {"[\r\n]111\r\n.-> ", CTRL_D}}},
+  {name = "characters of several bytes", status = "exit 0", env = {LC_ALL = "C.UTF-8"},
+    steps = {{"> ", "#'\u{e4}\u{20ac}'\n"}, {"\n5\r\n.-> ", CTRL_D}}},
+  {name = "characters of several bytes without a locale", status = "exit 0",
+    steps = {{"> ", "#'\u{e4}\u{20ac}'\n"}, {"\n5\r\n.-> ", CTRL_D}}},
+  {name = "a tab in a line", status = "exit 0", own = true,
+    steps = {{"> ", "#'a\tb'\n"}, {"\n3\r\n.-> ", CTRL_D}}},
+  {name = "without libedit", status = "exit 5", own = true, env = {LD_LIBRARY_PATH = "folder"},
+    steps = {{"> ", "if x then\n"}, {">> ", "else x = io.read(1) end\n"}, {"\n", "yz\n"},
+      {"> ", "x\n"}, {"\ny\r\n> ", "io.read()\n"}, {"\nz\r\n> ", "os.exit(5)\n"}}},
+  {name = "Ctrl-C in a line without libedit", status = "exit 130", own = true,
+    env = {LD_LIBRARY_PATH = "folder"}, steps = {{"> ", "6*"}, {"6%*", CTRL_C}}},
+  {name = "Ctrl-D without libedit", status = "exit 0", own = true,
+    env = {LD_LIBRARY_PATH = "folder"}, steps = {{"> ", "6*7\n"}, {"\n42\r\n> ", CTRL_D}}},
+  {name = "a script that is interrupted", status = "exit 130", own = true, "-e",
+    "print('go') while true do end", steps = {{"go\r\n", CTRL_C}, {"lua: interrupted!\r\n"}}},
+  {name = "a script that reads is interrupted", status = "exit 130", own = true, "-e",
+    "print('go') io.read() print('on')", steps = {{"go\r\n", CTRL_C}, {"lua: interrupted!\r\n"}}},
+  {name = "a script and then -i", "-i", "args.lua", status = "exit 0",
+    steps = {{"args%.lua.-> ", "1+2\n"}, {"\n3\r\n> ", CTRL_D}}},
+  {name = "standard input as a chunk, from a terminal", "-", status = "exit 0", own = false,
+    steps = {{"", "print(6*7)\n"}, {"%)\r\n", CTRL_D}, {"42\r\n"}}},
+}
