@@ -7,6 +7,7 @@
 
 #include "arena/layout.h"
 #include "base/atomic.h"
+#include "base/debug.h"
 #include "base/err.h"
 #include "os/os.h"
 
@@ -39,7 +40,8 @@ typedef struct lmp_arena {
   pthread_mutex_t mu;   /* refs; a leaf: nothing is locked while it is held */
   uint32_t dirty_max;   /* free spans that may keep their pages */
   const lmp_kind *kinds[LMP_KIND_COUNT];
-  void (*on_death)(lmp_me *me, uint32_t slot); /* a process was found dead; may be called twice */
+  /* A process was found dead; may be called twice. False: it is too early, call again. */
+  bool (*on_death)(lmp_me *me, uint32_t slot);
   void (*on_tick)(lmp_me *me);                 /* somebody looked after the dead */
 } lmp_arena;
 
@@ -126,6 +128,7 @@ void lmp_lock_slow(lmp_me *me, uint32_t *lock);
  * no malloc while held. Repairs what a dead owner left. */
 static inline void lmp_lock(lmp_me *me, uint32_t *lock) {
   /* CRASH: before the swap: the reaper finds that the word is not ours. */
+  lmp_assert(me->depth < LMP_WANTS);
   lmp_store_rel32(&me->c->cx_want[me->depth++], lmp_off32(me->a, lock));
   if (LMP_UNLIKELY(!lmp_swap_if32(lock, 0, me->id))) lmp_lock_slow(me, lock);
 }
@@ -228,6 +231,8 @@ void lmp_obj_stamp(lmp_me *me, lmp_handle h);
 /* lmp_collect: finds the objects that nobody holds and no reachable message names, and destroys them.
  * No lock may be held. */
 void lmp_collect(lmp_me *me);
+/* lmp_collect_if_due: the same, when enough objects were dropped for it to pay, `dropped` more. */
+void lmp_collect_if_due(lmp_me *me, uint32_t dropped);
 /* lmp_collect_mark: for lmp_kind.trace. */
 void lmp_collect_mark(lmp_me *me, lmp_handle h);
 
@@ -248,7 +253,7 @@ LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value,
 void lmp_flag_raise(uint32_t *flag);
 void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n);
 static inline void lmp_flag_wake(uint32_t *flag, uint32_t *word, unsigned n) {
-  if (LMP_UNLIKELY(lmp_load_rlx32(flag))) lmp_flag_wake_slow(flag, word, n);
+  if (LMP_UNLIKELY(lmp_load_rlx32(flag) & 1)) lmp_flag_wake_slow(flag, word, n);
 }
 
 /* lmp_owe: this thread will wake the sleepers of `word`: slot 0 or 1; lmp_owe_none: it has. */

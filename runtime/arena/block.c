@@ -170,7 +170,7 @@ void lmp_tx_owner(lmp_me *me, uint64_t off, uint32_t owner) {
 
 static void wake_memory(lmp_arena *a) {
   lmp_hdr *h = a->h;
-  if (LMP_LIKELY(lmp_load_rlx32(&h->hd_mem_flag) == 0)) return;
+  if (LMP_LIKELY(!(lmp_load_rlx32(&h->hd_mem_flag) & 1))) return;
   lmp_add_ar32(&h->hd_mem_seq, 1);
   lmp_flag_wake_slow(&h->hd_mem_flag, &h->hd_mem_seq, INT32_MAX);
 }

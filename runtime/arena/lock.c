@@ -30,7 +30,6 @@ static void lock_sleep(lmp_me *me, uint32_t *lock, uint32_t seen) {
 }
 
 LMP_NOINLINE void lmp_lock_slow(lmp_me *me, uint32_t *lock) {
-  lmp_check(me->depth <= LMP_WANTS);
   for (int i = 0; i < LOCK_SPIN && me->a->cpus > 1; i++) {
     lmp_os_relax();
     if (lmp_load_rlx32(lock) == 0 && lmp_swap_if32(lock, 0, me->id)) return;

@@ -175,10 +175,11 @@ static bool obj_unheld(lmp_me *me, lmp_obj *o, uint32_t gen) {
 
 /* Running the collector costs in proportion to the objects there are: it pays when so many were
  * dropped that each bears a constant share. */
-static void collect_if_due(lmp_me *me, uint32_t dropped) {
+void lmp_collect_if_due(lmp_me *me, uint32_t dropped) {
   lmp_hdr *h = me->a->h;
-  uint32_t debt = lmp_add_ar32(&h->hd_gc_debt, dropped) + dropped;
-  if (debt >= lmp_load_rlx32(&h->hd_obj_hwm) / 16) lmp_collect(me);
+  if (dropped) lmp_add_ar32(&h->hd_gc_debt, dropped);
+  uint32_t debt = lmp_load_rlx32(&h->hd_gc_debt);
+  if (debt && debt >= lmp_load_rlx32(&h->hd_obj_hwm) / 16) lmp_collect(me);
 }
 
 void lmp_obj_unref(lmp_me *me, lmp_handle h) {
@@ -189,7 +190,7 @@ void lmp_obj_unref(lmp_me *me, lmp_handle h) {
   bool last = --a->refs[h.obj] == 0;
   if (last) holder_clear(o, a->proc);
   pthread_mutex_unlock(&a->mu);
-  if (last && !obj_held(o) && obj_unheld(me, o, h.gen)) collect_if_due(me, 1);
+  if (last && !obj_held(o)) lmp_collect_if_due(me, obj_unheld(me, o, h.gen));
 }
 
 void lmp_obj_ref(lmp_me *me, lmp_handle h) {
@@ -240,7 +241,7 @@ void lmp_obj_release_all(lmp_me *me, uint32_t slot) {
     holder_clear(o, slot);
     if (!obj_held(o) && obj_unheld(me, o, gen)) dropped++;
   }
-  if (dropped) collect_if_due(me, dropped);
+  lmp_collect_if_due(me, dropped);
 }
 
 /* -- what a dead context left ------------------------------------------------------------------- */

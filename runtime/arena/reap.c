@@ -61,6 +61,18 @@ static void suspect(lmp_arena *a, uint32_t slot) {
   }
 }
 
+/* A dead reaper's claims: in the name of whoever comes into its slot they would keep others away. */
+static void drop_claims(lmp_arena *a, uint32_t id) {
+  uint32_t nctx = lmp_load_acq32(&a->h->hd_ctx_hwm);
+  uint32_t nproc = lmp_load_acq32(&a->h->hd_proc_hwm);
+  for (uint32_t i = 0; i < nctx; i++) {
+    if (lmp_load_rlx32(&a->ctxs[i].cx_reaper) == id) lmp_swap_if32(&a->ctxs[i].cx_reaper, id, 0);
+  }
+  for (uint32_t i = 0; i < nproc; i++) {
+    if (lmp_load_rlx32(&a->procs[i].pr_reaper) == id) lmp_swap_if32(&a->procs[i].pr_reaper, id, 0);
+  }
+}
+
 bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
   lmp_arena *a = me->a;
   lmp_ctx *c = &a->ctxs[index];
@@ -74,6 +86,7 @@ bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
     lmp_memory_sweep(me, id);
     lmp_obj_disown(a, id);
     lmp_store_rel32(&a->h->hd_orphans, 1);
+    drop_claims(a, id);
     lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);
   }
   lmp_store_rel32(&c->cx_reaper, 0);
@@ -124,8 +137,7 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
   bool done = false;
   if (lmp_proc_dead(a, slot)) {
     lmp_swap_if32(&p->pr_state, LMP_PROC_ALIVE, LMP_PROC_DEAD);
-    if (reap_contexts(me, slot)) {
-      if (a->on_death) a->on_death(me, slot);
+    if (reap_contexts(me, slot) && (!a->on_death || a->on_death(me, slot))) {
       lmp_obj_release_all(me, slot);
       done = resolve_starting(me, slot);
     }
@@ -143,7 +155,10 @@ static bool proc_has_life(const lmp_arena *a, uint32_t slot) {
   uint32_t hwm = lmp_load_acq32(&a->h->hd_ctx_hwm);
   for (uint32_t i = 0; i < hwm; i++) {
     uint32_t state = lmp_load_acq32(&a->ctxs[i].cx_state);
-    if (state == LMP_CTX_STATE(LMP_CTX_LIVE, slot) && !lmp_ctx_dead(a, i)) return true;
+    if (state == LMP_CTX_STATE(LMP_CTX_LIVE, slot) && !lmp_ctx_dead(a, i) &&
+        lmp_load_acq32(lmp_os_life_word(&a->ctxs[i].cx_life)) != 0) { /* 0: killed in detaching */
+      return true;
+    }
   }
   return false;
 }

@@ -82,13 +82,34 @@ static bool run_scan(lmp_me *me, uint32_t from, uint32_t n, uint32_t *out, bool 
   return false;
 }
 
+/* The last run is free but too short: it grows into what was never used. Each store leaves a whole map. */
+static bool run_grow(lmp_me *me, uint32_t n, uint32_t *out, bool *dirty) {
+  lmp_hdr *h = me->a->h;
+  uint32_t hwm = lmp_load_rlx32(&h->hd_span_hwm);
+  uint32_t tail = hwm;
+  for (uint32_t s = 0; s < hwm;) {
+    uint64_t w = lmp_load_acq64(&me->a->map[s].sp_word);
+    if (LMP_SPAN_STATE(w) != LMP_SPAN_FREE) {
+      tail = hwm;
+    } else if (tail == hwm) {
+      tail = s;
+    }
+    s += LMP_SPAN_LEN(w);
+  }
+  if (tail == hwm || n <= hwm - tail || h->hd_nspan - tail < n) return false;
+  uint32_t more = n - (hwm - tail);
+  lmp_store_rlx64(&me->a->map[hwm].sp_word, LMP_SPAN_WORD(LMP_SPAN_FREE, 0, 0, more));
+  lmp_store_rel32(&h->hd_span_hwm, hwm + more);
+  return run_scan(me, tail, n, out, dirty);
+}
+
 /* Under the lock. *dirty: all pages of the run are there. The second look from the front is for runs
  * that a reaper freed without the lock, whose reset of the hint was overwritten. */
 static bool run_find(lmp_me *me, uint32_t n, uint32_t *out, bool *dirty) {
   uint32_t from = lmp_load_rlx32(&me->a->h->hd_run_hint);
   *dirty = false;
   return run_scan(me, from, n, out, dirty) || run_fresh(me, n, out) ||
-         (from > 0 && run_scan(me, 0, n, out, dirty));
+         (from > 0 && run_scan(me, 0, n, out, dirty)) || run_grow(me, n, out, dirty);
 }
 
 lmp_err lmp_run_alloc(lmp_me *me, uint32_t n, uint32_t *out) {

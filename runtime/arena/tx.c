@@ -5,7 +5,10 @@
  * is applying once.
  *   T1 words under a lock are written by apply only, or are not reachable before the commit.
  *   T2 recovery applies first, then frees the dead thread's locks, then pays its wakes.
- *   T3 cx_txn is cleared after the last word was applied, never before. */
+ *   T3 cx_txn is cleared after the last word was applied, never before.
+ *   T4 the last word of a transaction is one that it changes and that only a holder of its locks may
+ *      change: it makes the others visible. Once it has its value, others may go on from there (free
+ *      the block, take the segment), and the rest must not be applied again. */
 #include "arena/arena.h"
 #include "base/debug.h"
 
@@ -56,9 +59,23 @@ void lmp_tx_commit(lmp_me *me) {
   lmp_store_rel32(&me->c->cx_txn, 0);
 }
 
+static bool tx_applied(const lmp_arena *a, const lmp_ctx *c, uint32_t n) {
+  uint64_t off = lmp_load_rlx64(&c->cx_tx[n - 1].tx_off);
+  uint64_t value = lmp_load_rlx64(&c->cx_tx[n - 1].tx_val);
+  const void *word = lmp_at(a, off >> 2);
+  switch (off & 3) {
+    case WIDTH16:
+      return lmp_load_acq16(word) == (uint16_t)value;
+    case WIDTH32:
+      return lmp_load_acq32(word) == (uint32_t)value;
+    default:
+      return lmp_load_acq64(word) == value;
+  }
+}
+
 void lmp_tx_replay(lmp_arena *a, lmp_ctx *c) {
   uint32_t n = lmp_load_acq32(&c->cx_txn);
   if (n == 0 || n > LMP_TX_MAX) return;
-  tx_apply(a, c, n);
+  if (!tx_applied(a, c, n)) tx_apply(a, c, n);
   lmp_store_rel32(&c->cx_txn, 0);
 }

@@ -46,12 +46,15 @@ lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t dead
 }
 
 void lmp_flag_raise(uint32_t *flag) {
-  lmp_add_ar32(flag, 1); /* another value, so that a waker that found nobody cannot lower ours */
-  if (lmp_load_rlx32(flag) == 0) lmp_add_ar32(flag, 1);
+  /* Bit 0 is the flag, the rest counts, also while it is down: a waker that found nobody lowers only
+   * the value that it saw, never a later one. */
+  uint32_t old = lmp_load_rlx32(flag);
+  while (!lmp_cas_ar32(flag, &old, (old + 2) | 1)) {
+  }
   lmp_fence_sc(); /* pairs with the fence after the waker's change of the word */
 }
 
 LMP_NOINLINE void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n) {
   uint32_t seen = lmp_load_acq32(flag);
-  if (seen && lmp_os_futex_wake(word, n) == 0) lmp_swap_if32(flag, seen, 0);
+  if ((seen & 1) && lmp_os_futex_wake(word, n) == 0) lmp_swap_if32(flag, seen, seen & ~1u);
 }

@@ -37,6 +37,7 @@ typedef struct lmp_msg {
   uint32_t nhandles;
   const lmp_handle *handles;
   size_t len;
+  bool alone; /* the receiver may be unable to rebuild it: it is taken by itself, not in a batch */
 } lmp_msg;
 
 #endif

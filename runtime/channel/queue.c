@@ -70,7 +70,7 @@ static uint32_t trace_batch(lmp_me *me, lmp_queue *q, uint32_t from, lmp_qpos ta
       if (budget-- == 0) break;
       trace_cell(me, cell);
     }
-    pos = lmp_qpos_add(pos, cell->ce_cells, 1);
+    pos = lmp_qpos_add(pos, lmp_cell_count(cell), 1);
     *end = lmp_qpos_diff(tail, pos) == 0;
   }
   return lmp_qpos_count(pos);
@@ -144,6 +144,7 @@ void lmp_queue_cancel(lmp_me *me, lmp_obj *o) {
   /* CRASH: between: a join would wait for a dropped message; nobody can report it any more. */
   while (lmp_queue_drop(me, q)) add_done(me, q);
   lmp_queue_trim(me, q);
+  lmp_collect_if_due(me, 0);
 }
 
 /* -- joining ------------------------------------------------------------------------------------ */
@@ -203,13 +204,14 @@ const char *lmp_queue_valid(lmp_me *me, lmp_obj *o) {
     uint32_t end = seg->sg_next ? lmp_seg_at(me->a, seg->sg_next)->sg_base : lmp_qpos_cells(q->qt_pos);
     while (lmp_qpos_cells(pos) != end) {
       const lmp_cell *cell = lmp_seg_cell(seg, lmp_qpos_cells(pos));
-      if (cell->ce_cells == 0 || cell->ce_cells > LMP_CELLS_MAX) return "Q2: a cell is no message";
+      uint32_t cells = lmp_cell_count(cell);
+      if (cells == 0 || cells > LMP_CELLS_MAX) return "Q2: a cell is no message";
       if (cell->ce_kind == LMP_CELL_BLOCK &&
           lmp_block_owner(me->a, cell->ce.block.off) != LMP_TAG_SHARED) {
         return "Q2: a block is not tagged";
       }
       nh += cell->ce_nhandles != 0;
-      pos = lmp_qpos_add(pos, cell->ce_cells, 1);
+      pos = lmp_qpos_add(pos, cells, 1);
     }
     last = off;
     off = seg->sg_next;

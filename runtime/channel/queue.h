@@ -63,6 +63,7 @@ typedef struct lmp_inbox {
   lmp_in *in;
   uint32_t max;
   uint32_t n;
+  bool more; /* set by the caller: it has other messages in hand, so none that is to be taken alone */
 } lmp_inbox;
 
 LMP_NODISCARD bool lmp_inbox_init(lmp_inbox *box);
@@ -83,7 +84,8 @@ LMP_NODISCARD lmp_err lmp_queue_put(lmp_me *me, lmp_obj *q, const lmp_msg *msgs,
                                     uint64_t deadline, size_t *done);
 
 /* lmp_queue_get: takes the first message, and up to `max` if more are there at once, into the inbox,
- * which must be empty; each must be given back with lmp_inbox_done. Waits for the first until
+ * which must be empty; a message that is to be taken alone comes alone, or, with box->more, ends the
+ * batch as if the queue was empty (LMP_NOWAIT only); each must be given back with lmp_inbox_done. Waits for the first until
  * `deadline`. LMP_E_CLOSED: closed and empty; LMP_E_TIMEOUT; LMP_E_INTR. */
 LMP_NODISCARD lmp_err lmp_queue_get(lmp_me *me, lmp_obj *q, uint32_t max, uint64_t deadline,
                                     lmp_inbox *box);

@@ -96,7 +96,7 @@ static lmp_cell *cursor_cell(lmp_me *me, cursor *c) {
 }
 
 static void cursor_pass(cursor *c, const lmp_cell *cell) {
-  c->pos = lmp_qpos_add(c->pos, cell->ce_cells, 1);
+  c->pos = lmp_qpos_add(c->pos, lmp_cell_count(cell), 1);
 }
 
 /* Commits what the cursor passed; `block` and `handles` describe a message that is not simple. */
@@ -151,11 +151,13 @@ static uint64_t take_locked(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *b
     return 0;
   }
   lmp_owe(me, 0, lmp_qpos_word(&q->qh_pos));
+  lmp_qpos start = c.pos;
   while (box->n < max && lmp_qpos_diff(c.tail, c.pos)) {
     lmp_cell *cell = cursor_cell(me, &c);
     if (!cell || used + inbox_need(cell) > box->cap) break;
-    bool simple = cell->ce_kind == LMP_CELL_INLINE && cell->ce_nhandles == 0;
-    if (!simple && box->n) break;
+    bool alone = cell->ce_cells & LMP_CELL_ALONE;
+    bool simple = cell->ce_kind == LMP_CELL_INLINE && cell->ce_nhandles == 0 && !alone;
+    if ((!simple && box->n) || (alone && box->more)) break;
     inbox_add(me, box, &used, cell);
     cursor_pass(&c, cell);
     if (simple) continue;
@@ -163,6 +165,7 @@ static uint64_t take_locked(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *b
     handles = box->in[0].nhandles != 0;
     break;
   }
+  if (c.pos == start) return 0; /* a message that may not be taken now; a step ahead is forgotten */
   cursor_commit(me, q, &c, block, handles);
   return c.used_up;
 }
@@ -173,7 +176,10 @@ static void get_try(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box, lmp_
   lmp_lock(me, &q->qh_lock);
   uint64_t used_up = take_locked(me, q, max, box, tail);
   lmp_unlock(me, &q->qh_lock);
-  if (box->n == 0) return;
+  if (box->n == 0) {
+    lmp_owe_none(me, 0);
+    return;
+  }
   lmp_fence_after_rmw(); /* qh_pos before the flag; pairs with lmp_flag_raise */
   lmp_flag_wake(&q->qf_flag, lmp_qpos_word(&q->qh_pos), box->n);
   lmp_owe_none(me, 0);

@@ -11,6 +11,7 @@
 #include "channel/queue_priv.h"
 #include "os/os.h"
 
+#define COPY_PIECE ((size_t)128 << 10)
 /* Blocks of 1, 4 and 16 KiB. */
 static const uint16_t seg_cells[] = {15, 63, 255};
 
@@ -32,12 +33,20 @@ static uint32_t msg_cells(const lmp_msg *m) {
   return (uint32_t)((msg_size(m) + LMP_CELL_HEAD + LMP_CELL - 1) / LMP_CELL);
 }
 
+/* The C library copies large pieces past the caches; the getter is going to read them at once. */
+static void copy_cached(uint8_t *to, const uint8_t *from, size_t len) {
+  for (; len > COPY_PIECE; len -= COPY_PIECE, to += COPY_PIECE, from += COPY_PIECE) {
+    memcpy(to, from, COPY_PIECE);
+  }
+  memcpy(to, from, len);
+}
+
 static void msg_write(const lmp_msg *m, uint8_t *to) {
   size_t handles = m->nhandles * sizeof(lmp_handle);
   if (handles) memcpy(to, m->handles, handles);
   to += handles;
   for (uint32_t i = 0; i < m->niov; i++) {
-    memcpy(to, m->iov[i].data, m->iov[i].len);
+    copy_cached(to, m->iov[i].data, m->iov[i].len);
     to += m->iov[i].len;
   }
 }
@@ -45,7 +54,7 @@ static void msg_write(const lmp_msg *m, uint8_t *to) {
 static void cell_write(lmp_cell *c, const lmp_msg *m, uint64_t block) {
   bool in = msg_inline(m);
   c->ce_kind = in ? LMP_CELL_INLINE : LMP_CELL_BLOCK;
-  c->ce_cells = (uint8_t)msg_cells(m);
+  c->ce_cells = (uint8_t)(msg_cells(m) | (m->alone ? LMP_CELL_ALONE : 0));
   c->ce_len = in ? (uint16_t)m->len : 0;
   c->ce_nhandles = m->nhandles;
   if (in) {
@@ -169,8 +178,10 @@ static lmp_err wait_room(lmp_me *me, lmp_obj *o, uint64_t deadline, bool *waitin
 }
 
 static void wake_getters(lmp_me *me, lmp_queue *q, uint32_t n) {
-  lmp_fence_after_rmw(); /* after the unlock: qt_pos before the flag; pairs with lmp_flag_raise */
-  lmp_flag_wake(&q->qe_flag, lmp_qpos_word(&q->qt_pos), n);
+  if (n) {
+    lmp_fence_after_rmw(); /* after the unlock: qt_pos before the flag; pairs with lmp_flag_raise */
+    lmp_flag_wake(&q->qe_flag, lmp_qpos_word(&q->qt_pos), n);
+  }
   lmp_owe_none(me, 0);
 }
 

@@ -24,10 +24,11 @@ _Static_assert(sizeof(lmp_seg) == LMP_CACHELINE, "cells start on a line");
 #define LMP_INLINE_MAX (LMP_CELLS_MAX * LMP_CELL - LMP_CELL_HEAD)
 
 enum { LMP_CELL_INLINE = 1, LMP_CELL_BLOCK = 2 };
+#define LMP_CELL_ALONE 0x80u /* in ce_cells: lmp_msg.alone */
 
 typedef struct lmp_cell {
   uint8_t ce_kind;
-  uint8_t ce_cells;
+  uint8_t ce_cells; /* how many it takes, and LMP_CELL_ALONE */
   uint16_t ce_len; /* bytes of an inline message, without handles */
   uint32_t ce_nhandles;
   union {
@@ -38,6 +39,8 @@ typedef struct lmp_cell {
   } ce;
 } lmp_cell;
 _Static_assert(sizeof(lmp_cell) == LMP_CELL, "one line");
+
+static inline uint32_t lmp_cell_count(const lmp_cell *c) { return c->ce_cells & ~LMP_CELL_ALONE; }
 
 #define LMP_QCOUNT_MASK 0x7fffffffu
 

@@ -127,7 +127,8 @@ const lmp_msg *l_encoded(l_codec *c, size_t *count) {
                            .niov = m->npieces,
                            .nhandles = m->nhandles,
                            .handles = m->nhandles ? s->handles + m->handle : NULL,
-                           .len = m->len};
+                           .len = m->len,
+                           .alone = m->alone};
   }
   return s->msgs;
 }
@@ -248,6 +249,7 @@ static bool enc_handle(l_enc *e, int idx) {
 }
 
 static bool put_name(l_enc *e, const l_name *n) {
+  e->alone = true;
   const l_codec *c = e->c;
   const l_name *way[L_PATH_MAX + 1];
   lmp_buf *b = &e->s->bytes;
@@ -278,6 +280,7 @@ static bool enc_type(l_enc *e, const void *key) {
   lmp_buf *b = &e->s->bytes;
   lmp_id *id = lmp_idmap_find(&c->types, (uintptr_t)key, ID_META);
   if (LMP_LIKELY(!id)) return false;
+  e->alone = true;
   l_enc_ok(e, lmp_put_u8(b, LMP_T_TYPE) &&
                   lmp_put_string(b, (const char *)c->type_text.data + id->pos, id->aux));
   return true;
@@ -460,6 +463,7 @@ void l_enc_value(l_enc *e, int idx) {
       enc_userdata(e, idx);
       break;
     case LUA_TLIGHTUSERDATA:
+      e->alone = true;
       l_enc_ok(e, lmp_put_light(b, e->c->image, (uintptr_t)lua_touserdata(L, idx)));
       break;
     default:
@@ -528,6 +532,7 @@ void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flag
   mark.npieces = s->npieces - e.piece;
   mark.nhandles = s->nhandles - e.handle;
   mark.len = s->bytes.len - e.start + e.borrowed;
+  mark.alone = e.alone;
   l_enc_ok(&e, mark_add(s, mark));
   s->frame = NULL;
   c->current = s;

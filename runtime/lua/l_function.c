@@ -200,6 +200,7 @@ void l_enc_function(l_enc *e, int idx) {
   if (e->flags & L_NO_FUNCTIONS) l_enc_fail(e, idx, "a function (none are accepted here)");
   if (l_enc_seen(e, lua_topointer(L, idx)) || l_enc_named(e, idx)) return;
   if (lua_iscfunction(L, idx)) l_enc_fail(e, idx, "a C function that no module holds");
+  e->alone = true;
   enc_code(e, idx);
 }
 

@@ -30,6 +30,7 @@ typedef struct l_mark {
   uint32_t piece, npieces;
   uint32_t handle, nhandles;
   size_t len;
+  bool alone;
 } l_mark;
 
 /* The buffers of one encoding call. A call made by a finaliser inside another has the next set. */
@@ -130,6 +131,7 @@ typedef struct l_enc {
   const void *env;  /* the table of globals */
   const void *lone; /* the first table, not yet in s->ids */
   uint64_t lone_pos;
+  bool alone; /* see lmp_msg */
 } l_enc;
 
 /* l_enc_value: appends the value at the absolute index `idx`. */

@@ -294,10 +294,13 @@ static int q_get_many(lua_State *L) {
     uint32_t got = box->n;
     append_box(L, u->st, me, box, list, n);
     n += got;
-    if (n == max || lmp_queue_get(me, u->o, (uint32_t)lmp_min_u64((uint64_t)(max - n), UINT32_MAX),
-                                  LMP_NOWAIT, box)) {
-      break;
-    }
+    if (n == max) break;
+    /* What cannot be rebuilt raises: it must not take along what this call has already. */
+    ask = max - n < UINT32_MAX ? (uint32_t)(max - n) : UINT32_MAX;
+    box->more = true;
+    e = lmp_queue_get(me, u->o, ask, LMP_NOWAIT, box);
+    box->more = false;
+    if (e) break;
   }
   lua_pushinteger(L, n);
   lua_setfield(L, list, "n");

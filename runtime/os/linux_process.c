@@ -31,6 +31,8 @@ struct pidfd_status {
 #define PIDFD_STATUS_GET _IOWR(0xFF, 11, struct pidfd_status)
 _Static_assert(sizeof(struct pidfd_status) == 64, "the first published size");
 
+#define PROCESS_EXITING 0x4 /* PF_EXITING among the flags of /proc/PID/stat */
+
 int64_t lmp_os_pid(void) { return getpid(); }
 
 /* The fields of /proc/PID/stat from the third on: the second, the name in parentheses, may hold
@@ -105,7 +107,9 @@ int lmp_os_exit_status(int64_t pid, uint64_t seen, int pidfd, lmp_exit *end) {
   char *fields = stat_fields(pid, buf, sizeof buf);
   uint64_t tick = LMP_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
   if (fields && stat_number(fields, 22) <= seen / tick) {
-    if (fields[0] != 'Z' && fields[0] != 'X') return 0;
+    if (fields[0] != 'Z' && fields[0] != 'X') {
+      return stat_number(fields, 9) & PROCESS_EXITING ? 0 : -1;
+    }
     *end = exit_from_status((int)stat_number(fields, 52));
     return 1;
   }

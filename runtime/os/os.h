@@ -121,7 +121,8 @@ int lmp_os_pidfd(int64_t pid);
 int lmp_os_ended(int64_t pid, lmp_exit *end);
 void lmp_os_collect(int64_t pid);
 /* lmp_os_exit_status: how `pid`, that was seen alive at `seen` (boot time), ended, for who is not its
- * parent: 1 and *end when the system tells, 0 while it runs, -1 when it cannot be known. */
+ * parent: 1 and *end when the system tells, 0 while it is still ending, -1 when it cannot be known (its
+ * parent collected it, or it lives on as another program). */
 int lmp_os_exit_status(int64_t pid, uint64_t seen, int pidfd, lmp_exit *end);
 
 /* lmp_os_wait_fd: waits until fd is readable, or `deadline`. */

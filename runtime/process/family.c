@@ -12,6 +12,8 @@
 
 _Thread_local lmp_me_cache lmp_me_last;
 
+_Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");
+
 /* Orphans get SIGTERM from the kernel; those that are still there so much later get SIGKILL. */
 #define ORPHAN_GRACE (2 * LMP_SEC)
 #define SIG_KILL 9
@@ -138,14 +140,19 @@ static uint32_t exit_word(const lmp_exit *end) {
 
 /* lmp_arena.on_death: tells the holders of the process's handle. Its parent does so, too, and leaves
  * the status with the system until it has. */
-static void on_death(lmp_me *me, uint32_t slot) {
+static bool on_death(lmp_me *me, uint32_t slot) {
   lmp_proc *p = &me->a->procs[slot];
   lmp_obj *o = lmp_obj_get(me->a, p->pr_obj);
   lmp_exit end;
-  if (!o || lmp_load_acq32(&lmp_process_of(o)->ps_exit)) return;
+  if (!o || lmp_load_acq32(&lmp_process_of(o)->ps_exit)) return true;
   int known = lmp_os_exit_status((int64_t)p->pr_pid, p->pr_start, -1, &end);
+  if (known == 0) return false; /* its files are closed, but it is no zombie yet */
   uint32_t word = known == 1 ? exit_word(&end) : LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;
   lmp_process_exit_set(me, o, word);
+  lmp_log((const lmp_family *)me->a, LMP_LOG_INFO,
+          "found process '%.*s' (pid %llu) dead; repaired what it left", (int)o->ob_namelen,
+          lmp_obj_name(me->a, o), (unsigned long long)p->pr_pid);
+  return true;
 }
 
 static bool parent_gone(lmp_arena *a, const lmp_proc *p) {

@@ -1,0 +1,165 @@
+-- SPDX-License-Identifier: MIT
+-- Many objects, many processes, much memory: nothing grows, and limits are met cleanly. With LUAMP_SOAK set
+-- the queue holds 2 GiB; else an eighth of that.
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)/") or "."
+package.path = here .. "/?.lua;" .. package.path
+
+local mp = require "luamp"
+local support = require "support"
+
+local GB <const> = 1 << 30
+local scale = os.getenv("LUAMP_SOAK") and 1 or 8
+
+local function status(field)
+  return tonumber(support.read("/proc/self/status"):match(field .. ":%s*(%d+)"))
+end
+
+local function descriptors()
+  local list <close> = io.popen("ls /proc/$PPID/fd | wc -l")
+  return list:read("n")
+end
+
+describe("what is made and dropped leaves nothing behind:", function()
+  local slow = support.sanitized() or os.getenv("LUAMP_VALGRIND")
+
+  it("a million queues", function()
+    local count = slow and 20000 or 1000000
+    for _ = 1, count // 10 do mp.Queue():put(true) end
+    collectgarbage()
+    local before, rss, fds = support.stats(), status("VmRSS"), descriptors()
+    for _ = 1, count do
+      local q = mp.Queue()
+      q:put(true)
+    end
+    collectgarbage()
+    local after = support.stats()
+    assert.equal(before.memory, after.memory)
+    assert.equal(before.objects, after.objects)
+    assert.equal(fds, descriptors())
+    if not slow then
+      assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
+    end
+  end)
+
+  it("ten thousand processes", function()
+    local count = slow and 300 or 10000
+    local function run(n)
+      for i = 1, n do
+        local p = mp.spawn(function() return i end)
+        assert(p:join())
+        assert(p.exitcode == 0)
+        assert(p:result() == i)
+      end
+      collectgarbage()
+      collectgarbage()
+    end
+    run(100)
+    local before, rss, fds = support.stats(), status("VmRSS"), descriptors()
+    run(count)
+    local after = support.stats()
+    assert.equal(before.memory, after.memory)
+    assert.equal(before.objects, after.objects)
+    assert.equal(before.processes, after.processes)
+    assert.equal(fds, descriptors())
+    assert.equal(0, #mp.active_children())
+    if not slow then
+      assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
+    end
+  end)
+end)
+
+describe("two hundred processes", function()
+  it("work on one queue at once", function()
+    local jobs, results = mp.Queue(), mp.Queue()
+    local here_they_are, go = mp.Queue(), mp.Queue()
+    local processes = {}
+    for i = 1, 200 do
+      processes[i] = mp.spawn(function()
+        here_they_are:put(i)
+        go:get()
+        local sum, n = 0, 0
+        for v in jobs:items() do
+          sum, n = sum + v, n + 1
+        end
+        results:put{sum = sum, n = n}
+      end)
+    end
+    for _ = 1, 200 do assert(here_they_are:get(support.patience)) end
+    assert.equal(201, mp.stats().processes)
+    for _ = 1, 200 do go:put(true) end
+    for v = 1, 20000 do jobs:put(v) end
+    jobs:close()
+    local sum, n = 0, 0
+    for _ = 1, 200 do
+      local r = assert(results:get(support.patience))
+      sum, n = sum + r.sum, n + r.n
+    end
+    assert.equal(20000, n)
+    assert.equal(20000 * 20001 // 2, sum)
+    for _, p in ipairs(processes) do
+      assert(p:join(support.patience))
+      assert.equal(0, p.exitcode)
+    end
+  end)
+end)
+
+describe("a queue", function()
+  it("holds half of the memory limit, meets the limit cleanly, and goes on", function()
+    local out = support.output(([[
+      mp.configure{memory = %d}
+      local q, MB = mp.Queue(), 1 << 20
+      local text = ("0123456789abcdef"):rep(MB // 16)
+      local half = %d // MB
+      for i = 1, half do assert(q:put(i .. ":" .. text)) end
+      print("half", q:qsize() == half, mp.stats().memory >= half * MB)
+      local n = half
+      while true do
+        local ok, code = q:put((n + 1) .. ":" .. text, 0)
+        if not ok then print("full", code, n > half + half // 3) break end
+        n = n + 1
+      end
+      local t = mp.time()
+      print("timed", select(2, q:put("x" .. text, 0.05)), mp.time() - t >= 0.05)
+      print("toolarge", select(2, q:put(text:rep(2 * half + 1), 0.05)))
+      local p = mp.spawn(function() return q:put("last:" .. text) end)
+      mp.sleep(0.01)
+      for i = 1, n do
+        local s = q:get()
+        if s ~= i .. ":" .. text then print("wrong message", i) break end
+      end
+      print("blocked put", p:result(), q:get() == "last:" .. text)
+      q = nil
+      p = nil
+      collectgarbage()
+      print("empty", mp.stats().memory < MB)
+    ]]):format(4 * GB // scale, 2 * GB // scale))
+    assert.equal("half\ttrue\ttrue\nfull\ttimeout\ttrue\ntimed\ttimeout\ttrue\ntoolarge\ttoolarge\n" ..
+      "blocked put\ttrue\ttrue\nempty\ttrue\n", out)
+  end)
+end)
+
+describe("shared memory files", function()
+  local function without_shm(how)
+    return ("unshare -m sh -c '%s && exec %s -e \"%s\"' 2>&1"):format(how, support.lua, [[
+      local mp = require [=[luamp]=]
+      local q = mp.Queue()
+      local p = mp.spawn(function() q:put(42) end)
+      p:join()
+      print(q:get(), p.exitcode)]])
+  end
+
+  it("are not needed: it works with /dev/shm unmounted, and read-only, and puts nothing there", function()
+    local before = support.read("/proc/self/mounts"):find("/dev/shm", 1, true)
+    local possible <close> = io.popen("unshare -m true 2>&1")
+    if possible:read("a") ~= "" then return pending("needs the right to unshare") end
+    for _, how in ipairs{"umount -l /dev/shm", "mount -o remount,ro /dev/shm"} do
+      if before then
+        local run <close> = io.popen(without_shm(how))
+        assert.equal("42\t0\n", run:read("a"))
+      end
+    end
+    local list <close> = io.popen("ls -A /dev/shm 2>/dev/null | grep -i luamp")
+    assert.equal("", list:read("a"))
+  end)
+end)
