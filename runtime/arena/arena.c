@@ -70,6 +70,8 @@ void lmp_arena_format(lmp_arena *a, void *base, uint64_t size, const lmp_arena_c
   lmp_arena_config c = with_defaults(config);
   lmp_check(lay_out(&c, h) <= size);
   lmp_check(c.nproc <= LMP_PROC_MAX && c.nctx <= LMP_CTX_MAX);
+  lmp_proc *procs = (lmp_proc *)(void *)((uint8_t *)base + h->hd_proc_off);
+  for (uint32_t i = 0; i < c.nproc; i++) procs[i].pr_creator = UINT32_MAX; /* see lmp_proc_claim */
   h->hd_gc_epoch = 1;
   h->hd_obj_hint = h->hd_obj_hwm = 1; /* slot 0 is never used: {0, 0} names nothing */
   h->hd_format = LMP_FORMAT;
@@ -85,7 +87,7 @@ static lmp_err arena_try(lmp_arena *a, const lmp_arena_config *c) {
   e = lmp_os_map(a->fd, size, &base);
   if (e) goto fail;
   e = LMP_E_NOMEM;
-  if (!lmp_os_reserve(a->fd, 0, LMP_PAGE)) goto fail_map;
+  if (!lmp_os_reserve(a->fd, 0, LMP_PAGE + c->nproc * sizeof(lmp_proc))) goto fail_map;
   lmp_arena_format(a, base, size, c);
   return LMP_OK;
 

@@ -82,7 +82,7 @@ typedef struct lmp_proc {
   uint32_t pr_gen;     /* grows when the slot is freed */
   uint32_t pr_creator; /* slot of the process that starts it (STARTING) */
   uint32_t pr_reaper;  /* context id of who reaps it, 0 none */
-  uint64_t pr_pid, pr_start; /* pr_start: boot time when it entered */
+  uint64_t pr_pid, pr_start; /* pr_start: it had started at that boot time */
   uint64_t pr_since;   /* when STARTING began, monotonic ns */
   lmp_handle pr_obj;   /* its process object */
   lmp_handle pr_parent; /* the process object of its parent; {0,0}: none */

@@ -10,6 +10,9 @@
 #include "arena/arena.h"
 #include "os/os.h"
 
+/* A process starts so long after its slot was taken, at most; its creator then knows better. */
+#define START_SLACK (LMP_SEC / 2)
+
 /* Grows a high-water mark to at least `n`. */
 static void raise_mark(uint32_t *mark, uint32_t n) {
   uint32_t old = lmp_load_acq32(mark);
@@ -24,9 +27,11 @@ lmp_err lmp_proc_claim(lmp_arena *a, uint32_t creator, uint32_t *slot) {
     /* Raised first: a reaper must find the slot if we are killed after the swap. */
     raise_mark(&a->h->hd_proc_hwm, i + 1);
     if (!lmp_swap_if32(&p->pr_state, LMP_PROC_FREE, LMP_PROC_STARTING)) continue;
+    /* CRASH: before: nobody's child, since no time; whoever looks starts the clock. */
     lmp_store_rel32(&p->pr_creator, creator);
     lmp_store_rel64(&p->pr_since, lmp_os_now());
-    p->pr_pid = p->pr_start = 0;
+    p->pr_pid = 0;
+    p->pr_start = lmp_os_boot_time() + START_SLACK;
     p->pr_obj = p->pr_parent = (lmp_handle){0, 0};
     p->pr_detached = 0;
     *slot = i;
@@ -40,7 +45,6 @@ lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot) {
   lmp_err e = lmp_os_byte_lock(a->life_fd, slot);
   if (e) return e;
   lmp_store_rlx64(&p->pr_pid, (uint64_t)lmp_os_pid());
-  lmp_store_rlx64(&p->pr_start, lmp_os_boot_time());
   if (!lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_ALIVE)) {
     lmp_os_byte_unlock(a->life_fd, slot);
     return LMP_E_GONE;
@@ -52,6 +56,8 @@ lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot) {
 void lmp_proc_giveup(lmp_arena *a, uint32_t slot) {
   lmp_proc *p = &a->procs[slot];
   lmp_add_ar32(&p->pr_gen, 1);
+  lmp_store_rel64(&p->pr_since, 0);
+  lmp_store_rel32(&p->pr_creator, UINT32_MAX);
   lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_FREE);
 }
 

@@ -120,6 +120,7 @@ static bool resolve_starting(lmp_me *me, uint32_t creator) {
     lmp_proc *p = &a->procs[i];
     if (lmp_load_acq32(&p->pr_state) != LMP_PROC_STARTING) continue;
     if (lmp_load_acq32(&p->pr_creator) != creator) continue;
+    if (lmp_load_acq64(&p->pr_since) == 0) lmp_swap_if64(&p->pr_since, 0, lmp_os_now());
     if (lmp_os_now() < lmp_load_acq64(&p->pr_since) + START_GRACE ||
         lmp_os_byte_held(a->life_fd, i) != 0) {
       all = false;
@@ -144,6 +145,8 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
   }
   if (done) {
     lmp_add_ar32(&p->pr_gen, 1);
+    lmp_store_rel64(&p->pr_since, 0);
+    lmp_store_rel32(&p->pr_creator, UINT32_MAX);
     lmp_store_rel32(&p->pr_state, LMP_PROC_FREE);
   }
   lmp_store_rel32(&p->pr_reaper, 0);
@@ -177,6 +180,7 @@ unsigned lmp_reap_all(lmp_me *me) {
   for (uint32_t i = 0; i < nctx; i++) {
     if (lmp_ctx_dead(a, i)) lmp_reap_ctx(me, i);
   }
+  resolve_starting(me, UINT32_MAX); /* of no known creator */
   for (uint32_t i = 0; i < nproc; i++) {
     uint32_t state = lmp_load_acq32(&a->procs[i].pr_state);
     if (i == a->proc || (state != LMP_PROC_ALIVE && state != LMP_PROC_DEAD)) continue;

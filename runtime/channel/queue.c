@@ -79,8 +79,13 @@ static uint32_t trace_batch(lmp_me *me, lmp_queue *q, uint32_t from, lmp_qpos ta
 static void queue_trace(lmp_me *me, lmp_obj *o) {
   lmp_queue *q = lmp_queue_of(o);
   bool end = false;
-  if (lmp_load_acq32(&q->qt_nh) == lmp_load_acq32(&q->qh_nh)) return;
-  lmp_qpos tail = lmp_load_acq64(&q->qt_pos); /* what is put later is stamped */
+  /* Under the putters' lock: one that read the last epoch for its stamp has committed when we get it, and
+   * who comes later reads ours. */
+  lmp_lock(me, &q->qt_lock);
+  lmp_qpos tail = q->qt_pos;
+  uint32_t nh = q->qt_nh;
+  lmp_unlock(me, &q->qt_lock);
+  if (nh == lmp_load_acq32(&q->qh_nh)) return;
   uint32_t from = lmp_qpos_count(lmp_load_acq64(&q->qh_pos));
   while (!end) {
     lmp_lock(me, &q->qh_lock);

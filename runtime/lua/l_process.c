@@ -70,12 +70,22 @@ static int failure(lua_State *L) {
   return 1;
 }
 
+static int store_result(lua_State *L, l_state *st, const lmp_msg *m) {
+  lmp_me *me = l_me(L, st);
+  lmp_obj *self = lmp_obj_at(me->a, st->f->self.obj);
+  lmp_err e;
+  while ((e = lmp_process_result_set(me, self, LMP_RESULT_VALUES, m)) == LMP_E_INTR) {
+  }
+  return e ? l_raise(L, "cannot store the result", e) : 0;
+}
+
 /* Stack: child_main, instance, handle. Calls it and stores what it returns as the result. */
 static int run_target(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   size_t n;
   lua_call(L, 2, LUA_MULTRET);
   int count = lua_gettop(L);
+  if (count == 0) return store_result(L, st, &(lmp_msg){0});
   lua_createtable(L, count, 1);
   lua_insert(L, 1);
   lua_pushinteger(L, count);
@@ -83,14 +93,7 @@ static int run_target(lua_State *L) {
   for (int i = count; i >= 1; i--) lua_rawseti(L, 1, i);
   l_encode_begin(st->codec);
   l_encode(L, st->codec, 1, "result", L_HANDLES);
-  const lmp_msg *m = l_encoded(st->codec, &n);
-  lmp_me *me = l_me(L, st);
-  lmp_obj *self = lmp_obj_at(me->a, st->f->self.obj);
-  lmp_err e;
-  while ((e = lmp_process_result_set(me, self, LMP_RESULT_VALUES, m)) == LMP_E_INTR) {
-  }
-  if (e) return l_raise(L, "cannot store the result", e);
-  return 0;
+  return store_result(L, st, l_encoded(st->codec, &n));
 }
 
 static void report_failure(lua_State *L, l_state *st) {
@@ -100,7 +103,9 @@ static void report_failure(lua_State *L, l_state *st) {
   lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
   lmp_me *me;
   fflush(NULL);
-  lua_pushfstring(L, "luamp: process '%s' (pid %I) failed:\n%s\n", st->f->name,
+  const lmp_obj *self = lmp_obj_at(&st->f->a, st->f->self.obj);
+  lua_pushlstring(L, lmp_obj_name(&st->f->a, self), self->ob_namelen);
+  lua_pushfstring(L, "luamp: process '%s' (pid %I) failed:\n%s\n", lua_tostring(L, -1),
                   (lua_Integer)lmp_os_pid(), text);
   const char *all = lua_tolstring(L, -1, &len);
   lmp_os_write_err(all, len);
@@ -110,8 +115,10 @@ static void report_failure(lua_State *L, l_state *st) {
   }
 }
 
-/* The child's life. Stack indices: child_main at 6, the instance at 7, what it reaches at 8. */
-static void run_child(lua_State *L, l_state *st, lmp_handle self) {
+/* The child's life. Stack indices: child_main at 6, the instance at 7, what it reaches at 8, the handle
+ * that was to be the parent's at 10, a stack of its own at 11: the parent's calls are not the child's, nor
+ * in its tracebacks. */
+static void run_child(lua_State *L, l_state *st, lmp_handle self, l_obj *u) {
   size_t n = lua_rawlen(L, 8);
   int code = 0;
   hook_exit(L, st);
@@ -120,28 +127,35 @@ static void run_child(lua_State *L, l_state *st, lmp_handle self) {
     l_rebind(L, -1);
     lua_pop(L, 1);
   }
-  l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS);
   lmp_obj_ref(l_me(L, st), self);
   l_open(L, u, self);
   l_state_uv(L, L_UV_HANDLES); /* the instance stands for this process */
   lua_pushvalue(L, 7);
   lua_rawseti(L, -2, self.obj);
   lua_pop(L, 1);
-  int handle = lua_gettop(L);
-  /* On a stack of its own: the parent's calls are not the child's, nor in its tracebacks. */
-  lua_State *C = lua_newthread(L);
+  lua_State *C = lua_tothread(L, 11);
   lua_pushcfunction(C, failure);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushcclosure(L, run_target, 1);
   lua_pushvalue(L, 6);
   lua_pushvalue(L, 7);
-  lua_pushvalue(L, handle);
+  lua_pushvalue(L, 10);
   lua_xmove(L, C, 4);
   if (lua_pcall(C, 3, 0, 1)) {
     report_failure(C, st);
     code = 1;
   }
   lmp_process_exit(st->f, code);
+}
+
+/* Pushes the coroutine in which a child is to run; the parent keeps it for the next one. */
+static void child_thread(lua_State *L) {
+  lua_getiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
+  if (lua_isthread(L, -1)) return;
+  lua_pop(L, 1);
+  luaL_checkstack(lua_newthread(L), 20, NULL);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
 }
 
 /* core.fork(name, daemon, detached, limits, reach, child_main, instance) -> handle */
@@ -163,6 +177,7 @@ static int core_fork(lua_State *L) {
   }
   s.reach = handles_of(L, &s.nreach); /* 9 */
   l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS); /* 10 */
+  child_thread(L); /* 11 */
   luaL_checkstack(L, 20, NULL); /* nothing may fail after the fork */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
@@ -172,8 +187,9 @@ static int core_fork(lua_State *L) {
   if (e) return l_raise(L, lua_pushfstring(L, "cannot start process '%s'", s.name), e);
   if (in_child) {
     if (lmp_os_set_limits(&s.limits)) fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
-    run_child(L, st, h);
+    run_child(L, st, h, u);
   }
+  lua_settop(L, 10);
   l_open(L, u, h);
   return 1;
 }
@@ -274,6 +290,7 @@ static int core_result(lua_State *L) {
   if (e) return l_result(L, false, e, NULL);
   uint32_t kind = lmp_load_acq32(&p->ps_result_kind);
   if (kind == LMP_RESULT_NONE) return push_death(L, u);
+  if (!p->ps_result) return 0;
   const uint8_t *at = lmp_at(me->a, p->ps_result);
   const lmp_handle *handles = (const lmp_handle *)(const void *)at;
   at += p->ps_result_nh * sizeof *handles;

@@ -41,7 +41,8 @@ enum {
   L_UV_METAS,     /* kind -> metatable */
   L_UV_WRAP,      /* function: Process userdata -> instance */
   L_UV_NOP,       /* a function that does nothing */
-  L_UV_COUNT = L_UV_NOP
+  L_UV_CHILD,     /* a coroutine for the next child to run in */
+  L_UV_COUNT = L_UV_CHILD
 };
 
 /* l_state_get: the state's l_state; raises when the module was not opened. l_state_uv pushes one of its

@@ -128,32 +128,24 @@ bool lmp_os_kill(int64_t pid, int pidfd, int sig) {
   return kill((pid_t)pid, sig) == 0;
 }
 
-static void stdin_at_end(void) {
-  int fd = open("/dev/null", O_RDONLY);
-  if (fd < 0) {
-    close(STDIN_FILENO);
-  } else if (fd != STDIN_FILENO) {
-    dup2(fd, STDIN_FILENO);
-    close(fd);
-  }
+int lmp_os_null(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+/* System calls without the library's functions for them: these lie all over its text, and in a fresh
+ * child each page of that is a page fault. The kernel's action, all zeros: the default one. */
+static void default_action(int sig) {
+  uint64_t action[4] = {0};
+  syscall(SYS_rt_sigaction, sig, action, NULL, sizeof(uint64_t));
 }
 
-void lmp_os_child_setup(int64_t ppid, bool orphan_dies) {
-  sigset_t both;
-  sigemptyset(&both);
-  sigaddset(&both, SIGINT);
-  sigaddset(&both, SIGTERM);
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
-  sigprocmask(SIG_UNBLOCK, &both, NULL);
-  if (orphan_dies) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != (pid_t)ppid) raise(SIGTERM);
-  } else {
-    prctl(PR_SET_PDEATHSIG, 0);
-  }
+void lmp_os_child_setup(int64_t ppid, bool orphan_dies, int null) {
+  uint64_t both = UINT64_C(1) << (SIGINT - 1) | UINT64_C(1) << (SIGTERM - 1);
+  default_action(SIGINT);
+  default_action(SIGTERM);
+  syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &both, NULL, sizeof both);
+  syscall(SYS_prctl, PR_SET_PDEATHSIG, orphan_dies ? SIGTERM : 0, 0, 0, 0);
+  if (orphan_dies && syscall(SYS_getppid) != ppid) raise(SIGTERM);
   if (__freading(stdin)) __fpurge(stdin); /* what the parent has read ahead is the parent's */
-  stdin_at_end();
+  if (null < 0 || syscall(SYS_dup3, null, STDIN_FILENO, 0) < 0) close(STDIN_FILENO);
 }
 
 static bool set_limit(__rlimit_resource_t which, uint64_t value) {

@@ -131,10 +131,12 @@ lmp_woke lmp_os_wait_fd(int fd, uint64_t deadline);
 /* lmp_os_kill: sends a signal; through pidfd when that is not -1. False when there is no such process. */
 bool lmp_os_kill(int64_t pid, int pidfd, int sig);
 
+/* lmp_os_null: a descriptor, close-on-exec, from which one reads the end of file; -1: none. */
+int lmp_os_null(void);
 /* lmp_os_child_setup: in a fresh child of fork: default action for SIGINT and SIGTERM and none
- * blocked; standard input at its end; SIGTERM when the parent `ppid` dies (`orphan_dies`), also when
+ * blocked; `null` as standard input; SIGTERM when the parent `ppid` dies (`orphan_dies`), also when
  * it died already. */
-void lmp_os_child_setup(int64_t ppid, bool orphan_dies);
+void lmp_os_child_setup(int64_t ppid, bool orphan_dies, int null);
 
 /* Limits of a process; 0 where there is none. */
 typedef struct lmp_limits {

@@ -202,13 +202,13 @@ lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **out) {
   f->a.on_death = on_death;
   f->a.on_tick = on_tick;
   f->log = log;
+  f->null_fd = -1;
   do {
     lmp_os_random(&f->serial, sizeof f->serial);
   } while (f->serial == 0);
   e = LMP_E_NOMEM;
-  f->name = strdup("MainProcess");
   f->fork_page = lmp_os_fork_page();
-  if (!f->name || !f->fork_page) goto fail_arena;
+  if (!f->fork_page) goto fail_arena;
   if (pthread_key_create(&f->key, member_end)) goto fail_arena;
   if (pthread_mutex_init(&f->mu, NULL)) goto fail_key;
   e = family_enter(f);
@@ -220,7 +220,6 @@ fail_key:
   pthread_key_delete(f->key);
 fail_arena:
   lmp_os_fork_page_free(f->fork_page);
-  free(f->name);
   lmp_arena_close(&f->a);
 fail:
   free(f);
@@ -240,7 +239,7 @@ void lmp_family_free(lmp_family *f) {
   pthread_key_delete(f->key);
   lmp_children_drop_all(f);
   free(f->children);
-  free(f->name);
+  lmp_os_close(f->null_fd);
   lmp_os_fork_page_free(f->fork_page);
   if (lmp_me_last.family == f) lmp_me_last = (lmp_me_cache){0};
   lmp_arena_close(&f->a);
@@ -261,7 +260,9 @@ void lmp_log(const lmp_family *f, lmp_log_level level, const char *fmt, ...) {
   char line[512];
   va_list args;
   if (LMP_LIKELY(f->log < level)) return;
-  int n = snprintf(line, sizeof line, "luamp: [%s %lld] ", f->name, (long long)lmp_os_pid());
+  const lmp_obj *self = lmp_obj_at(&f->a, f->self.obj);
+  int n = snprintf(line, sizeof line, "luamp: [%.*s %lld] ", (int)lmp_min_u64(self->ob_namelen, 200),
+                   lmp_obj_name(&f->a, self), (long long)lmp_os_pid());
   va_start(args, fmt);
   n += vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
   va_end(args);

@@ -6,8 +6,6 @@
  * CRASH: parent killed before the fork: the slot stays STARTING and is given up after a while. Child
  * killed before it is ALIVE: the parent buries it by pid. */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/debug.h"
 #include "os/os.h"
@@ -48,6 +46,7 @@ static lmp_err plan_fork(lmp_family *f, const lmp_start *s, plan *p) {
   if (lmp_os_threads() > 1) return LMP_E_REFUSED;
   lmp_children_poll(f, p->me);
   if (!lmp_children_reserve(f)) return LMP_E_NOMEM;
+  if (f->null_fd < 0) f->null_fd = lmp_os_null();
   e = make_object(f, s, p);
   if (e == LMP_E_NOSLOT) { /* the dead may be in the way */
     lmp_reap_all(p->me);
@@ -58,15 +57,10 @@ static lmp_err plan_fork(lmp_family *f, const lmp_start *s, plan *p) {
 
 /* In the child. Without a place in the family there is nothing it could say. */
 static void enter_child(lmp_family *f, const lmp_start *s, const plan *p, int64_t parent_pid) {
-  lmp_os_child_setup(parent_pid, !s->detached);
+  lmp_os_child_setup(parent_pid, !s->detached, f->null_fd);
   if (lmp_family_adopt_child(f, p->slot, p->h)) lmp_os_exit(1);
   lmp_store_rlx64(&f->a.procs[p->slot].pr_since, 0);
   lmp_store_rel64(&lmp_process_of(lmp_obj_at(&f->a, p->h.obj))->ps_pid, (uint64_t)lmp_os_pid());
-  char *name = strndup(s->name, s->namelen);
-  if (name) {
-    free(f->name);
-    f->name = name;
-  }
 }
 
 static void enter_parent(lmp_family *f, const lmp_start *s, const plan *p, int64_t pid) {
@@ -77,6 +71,7 @@ static void enter_parent(lmp_family *f, const lmp_start *s, const plan *p, int64
                      .daemon = s->daemon,
                      .detached = s->detached};
   lmp_store_rel64(&lmp_process_of(lmp_obj_at(&f->a, p->h.obj))->ps_pid, (uint64_t)pid);
+  lmp_store_rel64(&f->a.procs[p->slot].pr_start, lmp_os_boot_time());
   lmp_children_add(f, p->me, &child);
   lmp_log(f, LMP_LOG_INFO, "started process '%.*s' (pid %lld)", (int)s->namelen, s->name,
           (long long)pid);

@@ -52,7 +52,11 @@ lmp_err lmp_process_result_set(lmp_me *me, lmp_obj *o, uint32_t kind, const lmp_
   lmp_process *p = lmp_process_of(o);
   uint64_t block;
   size_t handles = m->nhandles * sizeof(lmp_handle);
-  lmp_err e = lmp_alloc_wait(me, m->len + handles + 1, LMP_FOREVER, &block);
+  if (m->len == 0) {
+    lmp_store_rel32(&p->ps_result_kind, kind);
+    return LMP_OK;
+  }
+  lmp_err e = lmp_alloc_wait(me, m->len + handles, LMP_FOREVER, &block);
   if (e) return e;
   uint8_t *at = lmp_at(me->a, block);
   if (handles) memcpy(at, m->handles, handles);

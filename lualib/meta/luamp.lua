@@ -1,0 +1,423 @@
+-- SPDX-License-Identifier: MIT
+---@meta luamp
+
+-- The reference of `require "luamp"`: signatures for editors (LuaCATS), and what each call does. It is
+-- never run; tests/lua/meta_spec.lua compares it with what the module exports.
+
+---Processes and queues for Lua 5.4. The module sets no global, installs no signal handler and starts
+---nothing when it is required.
+---
+---**Family.** The main process and all processes started from it through luamp share one piece of memory,
+---which is made with the first object (a Queue, a started Process, or a call of `current_process` or
+---`stats`). It belongs to none of them and is gone with the last one.
+---
+---**Mistakes raise, outcomes return.** A wrong argument or a misuse raises an error that names the function.
+---What can happen in a correct program is returned as `nil, code`, or `false, code` where success is
+---`true`. A message may be `nil`: `get` then returns one value, not two.
+---
+---**Timeouts** are seconds. Absent or `nil` waits for ever, and so does `math.huge`; 0 or less does not wait;
+---NaN and what is not a number raise, also when the call would not have had to wait. A call that timed out
+---took at least the time given and changed nothing. Ctrl-C raises `interrupted!` out of any wait of the main
+---script; no other signal shortens one.
+---
+---**Waiting** blocks the whole Lua state, all its coroutines included.
+---
+---**Death.** Any process may be killed at any instruction; the calls of the others go on as described here.
+---@class luamp
+---@field _VERSION string the version, such as "0.1.0"
+local luamp = {}
+
+---An outcome that is no success:
+--- * `"timeout"`: the time was over, or there was none and the call would have had to wait
+--- * `"closed"`: the queue is closed (and, for a `get`, empty)
+--- * `"toolarge"`: the message can never fit into the family's memory
+--- * `"died"`: the process ended without a result
+--- * `"broken"`: the bytes are no message, or one that must not or cannot be rebuilt here
+---@alias luamp.Code "timeout"|"closed"|"toolarge"|"died"|"broken"
+
+---A number of bytes, or a text: a number and `K`, `M` or `G` (or `k`, `m`, `g`), powers of 1024, as
+---`"512M"` or `"1.5G"`.
+---@alias luamp.Size number|string
+
+---@alias luamp.StartMethod "fork"|"spawn"|"forkserver"
+
+-- Queue -----------------------------------------------------------------------------------------------
+
+---First in, first out; any number of producers and consumers in any processes.
+---
+---Once a put has returned, the message is in the queue for every process, whatever becomes of the one that
+---put it. Messages of one producer keep their order. A message is taken by one consumer; when that one is
+---killed, what it had taken is gone with it, and nothing else.
+---
+---A Queue value is a handle. It can be sent in a message and reached by a child; what arrives is a handle on
+---the same queue, and in one Lua state all handles on one queue are the same value. The queue lives while
+---a process holds a handle or a message in flight names it; the garbage collector, and the end of a process
+---in any way, let go of handles. A child holds those that its function reaches; another one that it finds
+---all the same takes hold when it is used, or raises `the Queue is gone` where nobody held it any more.
+---@class luamp.Queue
+---@operator len: integer
+local Queue = {}
+
+---@class luamp.QueueOptions
+---@field name? string shows in `tostring` and in error messages
+
+---An empty queue, held by this process. Raises when `maxsize` is negative or no integer, for unknown
+---options, and when the family has no room for a further object: it holds at most 262143, of which every
+---process is one.
+---@param maxsize? integer most messages in it; absent, `nil` or 0: any number (as are 2147483647 and more)
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.Queue(maxsize, options) end
+
+---The same as `Queue`, which has `task_done` and `join`.
+---@param maxsize? integer
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.JoinableQueue(maxsize, options) end
+
+---The same as `Queue`.
+---@param maxsize? integer
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.SimpleQueue(maxsize, options) end
+
+---`Queue` in lower case.
+---@param maxsize? integer
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.queue(maxsize, options) end
+
+---`JoinableQueue` in lower case.
+---@param maxsize? integer
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.joinable_queue(maxsize, options) end
+
+---`SimpleQueue` in lower case.
+---@param maxsize? integer
+---@param options? luamp.QueueOptions
+---@return luamp.Queue
+---@overload fun(options: luamp.QueueOptions): luamp.Queue
+function luamp.simple_queue(maxsize, options) end
+
+---Appends a message. Waits while the queue holds `maxsize` messages, and while the family's shared memory is
+---full, also when the queue is unbounded. A close during the wait ends it.
+---
+---Sendable are `nil`, booleans, numbers, strings, tables (any depth, cycles and shared references kept),
+---luamp's objects, and functions. Everything but objects is copied. A function takes its upvalues along, and
+---the globals that it names when they are the script's own; on arrival a global is set where the receiver
+---has none of that name. What a `require`d module holds travels by name, and is `require`d on arrival.
+---Raises, and puts nothing, for what cannot be sent, and says where it is: `cannot send a coroutine at
+---message.jobs[3].co`. So it is with coroutines, open files, userdata of other libraries, C functions that no
+---module holds, tables whose metatable has `__gc` or `__close` and is not registered (see `register`), and
+---with a Process that was not started or is closed.
+---@param message any
+---@param timeout? number seconds
+---@return boolean put
+---@return luamp.Code? code `"timeout"`, `"closed"` or `"toolarge"` where `put` is false
+function Queue:put(message, timeout) end
+
+---`put` with timeout 0.
+---@param message any
+---@return boolean put
+---@return luamp.Code? code
+function Queue:put_nowait(message) end
+
+---Puts the elements of a list in order. All are encoded first: when one cannot be sent it raises (`at
+---list[3]`) and puts none. Consumers may see the first ones while it still waits to put the others.
+---@param list any[] up to `list.n` where that is there, else up to `#list`
+---@param timeout? number seconds, for all together
+---@return integer count how many were put
+---@return luamp.Code? code why not all: `"timeout"`, `"closed"` or `"toolarge"`
+function Queue:put_many(list, timeout) end
+
+---Takes the first message. One that cannot be rebuilt here, because a module is missing, say, raises
+---`cannot rebuild a message: …`, and is consumed.
+---
+---A consumer that waits learns of a `close`, but not that no producer is left: as long as it holds the queue
+---itself, it might be given a message.
+---@param timeout? number seconds
+---@return any message `nil` where there is a code; or the message `nil`, and no code
+---@return luamp.Code? code `"timeout"`; or `"closed"`: closed and empty
+function Queue:get(timeout) end
+
+---`get` with timeout 0.
+---@return any message
+---@return luamp.Code? code
+function Queue:get_nowait() end
+
+---Waits for one message, then takes what is there, up to `max` messages. A consumer that is killed takes all
+---of them along. A message that cannot be rebuilt ends the list before it, or raises when it is the first.
+---@param max integer at least 1
+---@param timeout? number seconds, for the first
+---@return any[]? messages with their number in `n`, since there may be `nil` among them
+---@return luamp.Code? code `"timeout"`; or `"closed"`: closed and empty
+function Queue:get_many(max, timeout) end
+
+---`for message in queue:items() do`: takes and waits as `get` does, until the queue is closed and empty, or
+---a message is `nil`. The loop may be left by `break`; nothing is taken in advance.
+---@return fun(queue: luamp.Queue): any iterator
+---@return luamp.Queue queue
+function Queue:items() end
+
+---The number of messages at the moment of the call; `#queue` is the same.
+---@return integer
+function Queue:qsize() end
+
+---Whether there was no message at the moment of the call.
+---@return boolean
+function Queue:empty() end
+
+---Whether the queue held `maxsize` messages at the moment of the call. A put can have to wait when it does
+---not: while the family's memory is full.
+---@return boolean
+function Queue:full() end
+
+---Reports that one message that was taken is done with. Raises when it is called more often than messages were
+---put; any process may report any message.
+function Queue:task_done() end
+
+---Waits until as many messages were reported by `task_done` as were put. What a consumer had taken and not
+---reported when it was killed remains unreported: watch the consumers, or use a timeout.
+---@param timeout? number seconds
+---@return boolean done
+---@return luamp.Code? code `"timeout"`
+function Queue:join(timeout) end
+
+---No more puts, by anyone; puts that wait return `false, "closed"`. What is in the queue can still be taken;
+---after that, `get` returns `nil, "closed"` and `items` ends. Closing twice is harmless. It closes the queue,
+---not the handle: all processes see it.
+function Queue:close() end
+
+---Closes the queue and drops what is in it. Dropped messages count as reported for `join`.
+function Queue:cancel() end
+
+-- Process ---------------------------------------------------------------------------------------------
+
+---A process: to be started by this one, or known from elsewhere.
+---
+---The object is a table. The fields that a script sets on it before `start` are there in the child; what the
+---child changes stays in the child. Names that begin with an underscore are luamp's. The object can be sent:
+---any process of the family may wait for it, signal it and ask for its result. What arrives is a plain Process,
+---without the fields and the class, unless the receiver has the object already, as after a fork; then it is
+---that very value. Dropping the object ends nothing.
+---
+---**In the child** standard input is at its end, SIGINT and SIGTERM have their default effect, and
+---`math.random` has a sequence of its own, which is the same in every run after `math.randomseed(n)` in the
+---parent. What the parent had in its output buffers is written before the fork; what the child leaves in its
+---own is written when it ends by itself, and lost when a signal ends it. An error in the target is printed on
+---standard error with its traceback and makes the exit code 1.
+---
+---**The end.** A process that returns, fails or calls `os.exit` first waits for its children that are no
+---daemons, then sends SIGTERM to its daemons, and SIGKILL two seconds later. When it is ended by a signal, its
+---children get SIGTERM at once. Those that it does not end get SIGKILL two seconds later, from any process of the
+---family that waits or sleeps in a call of luamp, themselves included. Detached children are left alone in
+---both cases.
+---@class luamp.Process
+---The process id; `nil` until it is started. Cannot be assigned.
+---@field pid integer?
+---May be assigned until it is started. `Process-3` is the third made by the main process, named ones counted,
+---`Process-3:1` the first made by that one.
+---@field name string
+---May be assigned until it is started. What it means is said under the end of a process. A daemon may have
+---children.
+---@field daemon boolean
+---`nil` until it has ended. 0, or the value given to `os.exit` (modulo 256; `true` is 0, `false` is 1), 1 after an
+---error, or minus the number of the signal that ended it; -9 also where nobody could learn how it ended.
+---Cannot be assigned.
+---@field exitcode integer?
+---How it was, or will be, started. Cannot be assigned.
+---@field start_method luamp.StartMethod
+local Process = {}
+
+---@class luamp.Limits resource limits of a child, and of the processes it starts
+---@field memory? luamp.Size of its own data; allocations beyond fail. The shared memory does not count
+---@field cpu? integer seconds of processor time; then SIGXCPU ends it (exit code -24)
+---@field files? integer open files
+
+---@class luamp.ProcessOptions
+---@field target? fun(...: any): any what `run` calls; anything that can be called. Absent: `run` does nothing
+---@field args? any[] its arguments, up to `args.n` where that is there, else up to `#args`
+---@field name? string
+---@field daemon? boolean
+---@field start_method? luamp.StartMethod only "fork" is available in this version; the others raise
+---@field detached? boolean neither waited for nor ended with its parent
+---@field limits? luamp.Limits
+
+---The class of processes. `Process(f, …)` makes a process for `f(…)`, `Process{…}` one from options; neither
+---starts it. Raises for what cannot be called, for unknown fields, and for fields of a wrong type.
+---@class luamp.ProcessClass : luamp.Process
+---@overload fun(options: luamp.ProcessOptions): luamp.Process
+---@overload fun(target: function, ...: any): luamp.Process
+luamp.Process = {}
+
+---`Process` in lower case.
+luamp.process = luamp.Process
+
+---A class of processes: `local Worker = luamp.Process:extend("Worker")`. `Worker(…)` makes a process and calls
+---`init(self, …)` on it where the class has an `init`; else it takes what `Process` takes. A class can be
+---extended, too. Objects of all classes are a "Process" for `luamp.type`.
+---@param name? string kept as `class_name`
+---@return luamp.ProcessClass
+function Process:extend(name) end
+
+---Starts the process, by `fork`: the child has a copy of the whole Lua state. Raises when it was started before
+---or is closed; when this process has several threads (only the thread that forks would be in the child);
+---when the family has 512 processes; and when the system refuses.
+---
+---When the thread that started it ends, the kernel sends SIGTERM to a child that is not detached.
+---@return luamp.Process self
+function Process:start() end
+
+---What the child runs: calls the target with its arguments and returns what it returns. To be overridden in a
+---class; what it returns is the result.
+---@return any ...
+function Process:run() end
+
+---Waits for the end of the process, in any process that has the object. Raises before `start`, and on oneself.
+---@param timeout? number seconds
+---@return boolean ended
+---@return luamp.Code? code `"timeout"`
+function Process:join(timeout) end
+
+---Whether it was started and has not ended.
+---@return boolean
+function Process:is_alive() end
+
+---Waits for the end, then returns what `run` returned, any number of times, in any process that has the object.
+---Where there is no result: `nil, "died", message`, with the traceback of the error, how the process was
+---killed, or its status when it called `os.exit`. A result that cannot be sent counts as an error of the
+---target. Raises before `start`, on oneself, and when the result cannot be rebuilt here.
+---@param timeout? number seconds
+---@return any ... the results; or `nil`
+---@return luamp.Code? code `"died"` or `"timeout"`
+---@return string? message
+function Process:result(timeout) end
+
+---Sends SIGTERM. On a process that has ended it does nothing; before `start` it raises.
+---@return luamp.Process self
+function Process:terminate() end
+
+---Sends SIGKILL, as `terminate` does SIGTERM.
+---@return luamp.Process self
+function Process:kill() end
+
+---Sends SIGINT, as `terminate` does SIGTERM.
+---@return luamp.Process self
+function Process:interrupt() end
+
+---Forgets an ended process and frees what it held, its result included; the collector would do so later. Raises
+---while the process runs. Harmless on one that was never started or is closed already. Afterwards only the
+---name is left, and every other call that concerns the process raises.
+function Process:close() end
+
+---Makes a process and starts it: `luamp.Process(f, …):start()`.
+---@param f function or anything else that can be called
+---@param ... any its arguments
+---@return luamp.Process
+function luamp.spawn(f, ...) end
+
+---The process that calls. The main one is named `MainProcess`.
+---@return luamp.Process
+function luamp.current_process() end
+
+---The process that started this one, or `nil` in the main process. Its `is_alive`, `join` and `exitcode` work.
+---@return luamp.Process?
+function luamp.parent_process() end
+
+---The children of this process that have not ended, daemons and detached ones included, oldest first. A child
+---whose object the script has dropped comes as a plain Process.
+---@return luamp.Process[]
+function luamp.active_children() end
+
+---The names of all start methods. In this version only "fork" is available; asking for one of the others
+---raises an error that says so.
+---@return luamp.StartMethod[]
+function luamp.start_methods() end
+
+---The start method of processes that name none.
+---@return luamp.StartMethod
+function luamp.get_start_method() end
+
+---Sets the start method of processes that name none. Raises once this process has started another.
+---@param method luamp.StartMethod only "fork" in this version
+function luamp.set_start_method(method) end
+
+---The number of processors that this process may use: affinity and the quota of its cgroup are counted; at
+---least 1.
+---@return integer
+function luamp.cpu_count() end
+
+-- Messages --------------------------------------------------------------------------------------------
+
+---The bytes of a message. Raises for what a queue would not take, and for luamp's objects: they mean nothing
+---outside the family.
+---@param value any
+---@return string bytes
+function luamp.encode(value) end
+
+---@class luamp.DecodeOptions
+---@field functions? boolean accept functions, and `require` modules that are named; both may do what any script can
+
+---The value of bytes that `encode` made. Any other bytes are safe, too: they give `nil, "broken", message`, or some
+---value. No function comes from them unless it was asked for; functions are then `broken`, and so are modules that
+---are not loaded here (or, with functions, cannot be). A table that a loaded module holds is that very table.
+---Raises when `bytes` is no string, and for unknown options.
+---@param bytes string
+---@param options? luamp.DecodeOptions
+---@return any value
+---@return luamp.Code? code `"broken"`
+---@return string? message
+function luamp.decode(bytes, options) end
+
+---Lets tables with this metatable travel with their type: the receiver gives them the metatable that it has
+---registered under the name itself. Other metatables travel by value, and those with `__gc` or `__close` not at
+---all. Registering the same pair again is harmless; another table under the name raises. Of several names for
+---one table all are understood, and the first is sent.
+---@param name string 1 to 65535 bytes
+---@param metatable table
+function luamp.register(name, metatable) end
+
+-- Time, limits, figures -------------------------------------------------------------------------------
+
+---Sleeps at least so long; not at all for 0 and less. Raises when `seconds` is absent or no number, or NaN.
+---@param seconds number
+function luamp.sleep(seconds) end
+
+---Seconds on the monotonic clock, which all processes of a machine share; only differences mean something.
+---@return number seconds
+function luamp.time() end
+
+---What luamp calls a value: `"Queue"`, `"Process"` (objects of all process classes, not the classes), or `nil`
+---for everything else. Raises without an argument.
+---@param value any
+---@return string? type
+function luamp.type(value) end
+
+---@class luamp.Configuration
+---The limit of the family's shared memory, at least 1 MiB; rounded down to whole 64 KiB. Default: the environment
+---variable `LUAMP_MEMORY`, else half of what the machine has, or its cgroup where that is less. Where the limits
+---of the process on address space or file size do not allow so much, it is halved until it fits.
+---@field memory? luamp.Size
+
+---Sets limits. Raises for unknown options and bad values, which then change nothing; and, for `memory`, once the
+---family has its memory.
+---@param options luamp.Configuration
+function luamp.configure(options) end
+
+---@class luamp.Stats
+---@field memory integer bytes of the shared memory in use
+---@field limit integer bytes of it that there may be
+---@field processes integer live processes of the family
+---@field objects integer queues and processes that somebody holds or a message names, this process included
+
+---Figures of the family.
+---@return luamp.Stats
+function luamp.stats() end
+
+return luamp
