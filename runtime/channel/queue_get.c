@@ -16,7 +16,7 @@
 #define INBOX_MESSAGES 256u
 /* Pauses of about 20 ns between two looks at a word that another processor writes, and the most and
  * least of them before sleeping: about as long as a wake-up costs. */
-#define SPIN_STEP 24u
+#define SPIN_STEP 4u
 #define SPIN_MOST 480u
 #define SPIN_LEAST SPIN_STEP
 

@@ -68,8 +68,15 @@ unsigned lmp_os_threads(void) {
 }
 
 lmp_err lmp_os_fork(int64_t *pid) {
+  /* A signal that comes for the child before it has set its actions waits until then. */
+  uint64_t both = UINT64_C(1) << (SIGINT - 1) | UINT64_C(1) << (SIGTERM - 1);
+  uint64_t before = 0;
   fflush(NULL); /* or both processes would write what is in the buffers */
+  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &both, &before, sizeof both);
   pid_t r = fork();
+  int error = errno;
+  if (r != 0) syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  errno = error;
   if (r < 0) return LMP_E_SYSTEM;
   *pid = r;
   return LMP_OK;

@@ -110,7 +110,8 @@ typedef struct lmp_exit {
   uint8_t code; /* the code, or the signal's number */
 } lmp_exit;
 
-/* lmp_os_fork: flushes the standard library's output, then forks; *pid is 0 in the child. lmp_os_pidfd: a descriptor that is readable once `pid` has
+/* lmp_os_fork: flushes the standard library's output, then forks; *pid is 0 in the child, which has
+ * SIGINT and SIGTERM blocked until lmp_os_child_setup. lmp_os_pidfd: a descriptor that is readable once `pid` has
  * ended; -1 when there is none to be had. */
 LMP_NODISCARD lmp_err lmp_os_fork(int64_t *pid);
 int lmp_os_pidfd(int64_t pid);

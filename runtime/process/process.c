@@ -145,13 +145,21 @@ lmp_err lmp_process_join(lmp_family *f, lmp_me *me, lmp_handle h, uint64_t deadl
   }
 }
 
+static bool is_starting(const lmp_arena *a, uint32_t slot, lmp_handle h) {
+  const lmp_proc *p = &a->procs[slot];
+  return lmp_load_acq32(&p->pr_state) == LMP_PROC_STARTING && p->pr_obj.obj == h.obj &&
+         p->pr_obj.gen == h.gen;
+}
+
 void lmp_process_signal(lmp_family *f, lmp_me *me, lmp_handle h, int sig) {
   lmp_process *p = lmp_process_of(lmp_obj_at(me->a, h.obj));
   lmp_child child;
   if (lmp_process_poll(f, me, h)) return;
   if (lmp_children_find(f, h, &child)) {
     lmp_os_kill(child.pid, child.pidfd, sig);
-  } else if (p->ps_slot == me->a->proc || lmp_os_byte_held(me->a->life_fd, p->ps_slot) == 1) {
+  } else if (p->ps_slot == me->a->proc || is_starting(me->a, p->ps_slot, h) ||
+             lmp_os_byte_held(me->a->life_fd, p->ps_slot) == 1) {
+    /* Its parent publishes how it ended before it gives the number back to the system. */
     lmp_os_kill((int64_t)lmp_load_acq64(&p->ps_pid), -1, sig);
   }
 }
