@@ -1,0 +1,239 @@
+-- SPDX-License-Identifier: MIT
+-- lua5.4 tests/crash/mutants.lua [-k] [NAME...]: breaks the core on purpose, one rule at a time, and
+-- requires that the explorer or step_kill notices each. -k: keeps the directory of builds.
+-- Each mutant replaces one text, which must occur exactly once, so that the table cannot rot unseen.
+local CC = os.getenv("CC") or "gcc"
+local root = os.getenv("LUAMP_SOURCE") or "."
+local top = (os.getenv("TMPDIR") or "/tmp") .. "/mutants." .. tostring(os.time())
+local jobs = 2
+
+local mutants = {
+  { "no_log", "arena/tx.c",
+    "  lmp_store_rel32(&me->c->cx_txn, me->ntx);\n", "" },
+  { "log_cleared_first", "arena/tx.c",
+    "  lmp_store_rel32(&me->c->cx_txn, me->ntx);\n  tx_apply(me->a, me->c, me->ntx);\n"
+      .. "  lmp_store_rel32(&me->c->cx_txn, 0);",
+    "  lmp_store_rel32(&me->c->cx_txn, me->ntx);\n  lmp_store_rel32(&me->c->cx_txn, 0);\n"
+      .. "  tx_apply(me->a, me->c, me->ntx);" },
+  { "replay_cleared_first", "arena/tx.c",
+    "  if (!tx_applied(a, c, n)) tx_apply(a, c, n);\n  lmp_store_rel32(&c->cx_txn, 0);",
+    "  lmp_store_rel32(&c->cx_txn, 0);\n  if (!tx_applied(a, c, n)) tx_apply(a, c, n);" },
+  { "replay_always", "arena/tx.c",
+    "if (!tx_applied(a, c, n)) tx_apply", "tx_apply" },
+  { "no_replay", "arena/reap.c", "    lmp_tx_replay(a, c);\n", "" },
+  { "locks_before_replay", "arena/reap.c",
+    "    lmp_tx_replay(a, c);\n    free_locks(a, c, id);", "    free_locks(a, c, id);\n    lmp_tx_replay(a, c);" },
+  { "locks_not_freed", "arena/reap.c", "    free_locks(a, c, id);\n", "" },
+  { "lock_freed_no_wake", "arena/reap.c",
+    "    wake_all(a, off);\n    lmp_store_rel32(&c->cx_want[i], 0);", "    lmp_store_rel32(&c->cx_want[i], 0);" },
+  { "wakes_not_paid", "arena/reap.c",
+    "    wake_all(a, lmp_load_acq32(&c->cx_pwake[i]));\n", "" },
+  { "waits_not_passed_on", "arena/reap.c",
+    "  for (uint32_t i = 0; i < n && i < LMP_WAIT_MAX; i++) wake_all(a, lmp_load_rlx32(&c->cx_wait_word[i]));\n",
+    "" },
+  { "no_sweep", "arena/reap.c", "    lmp_memory_sweep(me, id);\n", "" },
+  { "no_disown", "arena/reap.c", "    lmp_obj_disown(a, id);\n", "" },
+  { "claims_kept", "arena/reap.c", "    drop_claims(a, id);\n", "" },
+  { "holders_kept", "arena/reap.c", "      lmp_obj_release_all(me, slot);\n", "" },
+  { "detached_looks_alive", "arena/reap.c",
+    "        lmp_load_acq32(lmp_os_life_word(&a->ctxs[i].cx_life)) != 0) {", "        true) {" },
+  { "ctx_free_first", "arena/reap.c",
+    "    suspect(a, lmp_load_acq32(&c->cx_state) >> 8);\n",
+    "    suspect(a, lmp_load_acq32(&c->cx_state) >> 8);\n    lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);\n" },
+  { "want_after_lock", "arena/arena.h",
+    "  lmp_store_rel32(&me->c->cx_want[me->depth++], lmp_off32(me->a, lock));\n"
+      .. "  if (LMP_UNLIKELY(!lmp_swap_if32(lock, 0, me->id))) lmp_lock_slow(me, lock);",
+    "  if (LMP_UNLIKELY(!lmp_swap_if32(lock, 0, me->id))) lmp_lock_slow(me, lock);\n"
+      .. "  lmp_store_rel32(&me->c->cx_want[me->depth++], lmp_off32(me->a, lock));" },
+  { "lock_keeps_no_w", "arena/lock.c",
+    "lmp_swap_if32(lock, seen, me->id | LMP_LOCK_W)", "lmp_swap_if32(lock, seen, me->id)" },
+  { "tag_outside_tx", "channel/queue_put.c",
+    "  if (!msg_inline(m)) lmp_tx_owner(me, d->block, LMP_TAG_SHARED);\n",
+    "  if (!msg_inline(m)) {\n    lmp_me t = *me;\n    lmp_tx_begin(&t);\n"
+      .. "    lmp_tx_owner(&t, d->block, LMP_TAG_SHARED);\n    uint32_t k = me->ntx;\n"
+      .. "    lmp_tx_commit(&t);\n    me->ntx = k;\n  }\n" },
+  { "segment_untagged", "channel/queue_put.c",
+    "    lmp_tx_owner(me, d->seg, LMP_TAG_SHARED);\n", "" },
+  { "put_owes_nothing", "channel/queue_put.c",
+    "  lmp_owe(me, 0, lmp_qpos_word(&q->qt_pos));\n", "" },
+  { "put_wakes_nobody", "channel/queue_put.c", "  if (n) {\n    lmp_fence", "  if (n > 1) {\n    lmp_fence" },
+  { "put_pos_first", "channel/queue_put.c",
+    "  cell_write(lmp_seg_cell(to, at), m, d->block);\n  if (!msg_inline(m))",
+    "  lmp_store_rel64(&q->qt_pos, lmp_qpos_add(pos, msg_cells(m), 1));\n"
+      .. "  cell_write(lmp_seg_cell(to, at), m, d->block);\n  if (!msg_inline(m))" },
+  { "put_simple_pos_first", "channel/queue_put.c",
+    "    cell_write(lmp_seg_cell(seg, first + cells), &msgs[k], 0);",
+    "    lmp_store_rel64(&q->qt_pos, lmp_qpos_add(pos, cells + need, k + 1));\n"
+      .. "    cell_write(lmp_seg_cell(seg, first + cells), &msgs[k], 0);" },
+  { "put_no_stamp", "channel/queue_put.c",
+    "    for (uint32_t i = 0; i < m->nhandles; i++) lmp_obj_stamp(me, m->handles[i]);\n", "" },
+  { "put_wait_ends_early", "channel/queue_put.c",
+    "  return lmp_wait_sleep(me, lmp_qpos_word(&q->qh_pos), (uint32_t)head, deadline);",
+    "  lmp_err e = lmp_wait_sleep(me, lmp_qpos_word(&q->qh_pos), (uint32_t)head, deadline);\n"
+      .. "  lmp_wait_end(me);\n  return e;" },
+  { "put_flag_before_look", "channel/queue_put.c",
+    "  head = lmp_load_acq64(&q->qh_pos); /* before the flag: who moves it later sees the flag */\n"
+      .. "  lmp_flag_raise(&q->qf_flag);\n  if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;\n",
+    "  lmp_flag_raise(&q->qf_flag);\n  head = lmp_load_acq64(&q->qh_pos);\n" },
+  { "get_wait_ends_early", "channel/queue_get.c",
+    "  return lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);",
+    "  lmp_err e = lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);\n"
+      .. "  lmp_wait_end(me);\n  return e;" },
+  { "get_flag_not_raised", "channel/queue_get.c", "  lmp_flag_raise(&q->qe_flag);\n", "" },
+  { "get_owes_nothing", "channel/queue_get.c",
+    "  lmp_owe(me, 0, lmp_qpos_word(&q->qh_pos));\n  lmp_qpos start", "  lmp_qpos start" },
+  { "get_holds_late", "channel/queue_get.c",
+    "  for (uint32_t i = 0; i < in->nhandles; i++) lmp_obj_ref(me, in->handles[i]);\n}",
+    "}\nstatic void ref_late(lmp_me *me, lmp_in *in) {\n"
+      .. "  for (uint32_t i = 0; i < in->nhandles; i++) lmp_obj_ref(me, in->handles[i]);\n}",
+    "  lmp_unlock(me, &q->qh_lock);\n  if (box->n == 0) {",
+    "  lmp_unlock(me, &q->qh_lock);\n  for (uint32_t i = 0; i < box->n; i++) ref_late(me, &box->in[i]);\n"
+      .. "  if (box->n == 0) {" },
+  { "get_segment_kept", "channel/queue_get.c",
+    "  if (c->used_up) lmp_tx_owner(me, c->used_up, me->id);\n", "" },
+  { "close_owes_nothing", "channel/queue.c",
+    "  lmp_owe(me, 0, lmp_qpos_word(&q->qt_pos));\n  lmp_owe(me, 1, lmp_qpos_word(&q->qh_pos));\n", "" },
+  { "done_owes_nothing", "channel/queue.c",
+    "  lmp_owe(me, 1, &q->qd_done);\n  do {", "  do {" },
+  { "flag_counts_not", "arena/wait.c", "(old + 2) | 1)", "old | 1)" },
+  { "flag_lowered_blindly", "arena/wait.c",
+    "lmp_swap_if32(flag, seen, seen & ~1u);", "lmp_store_rel32(flag, 0);" },
+  { "split_rest_last", "arena/span.c",
+    "  if (len > n) {\n    lmp_store_rlx64(&a->map[s + n].sp_word,\n"
+      .. "                    LMP_SPAN_WORD(LMP_SPAN_FREE, LMP_SPAN_CLASS(word), 0, len - n));\n  }\n"
+      .. "  lmp_store_rel64(&a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));",
+    "  lmp_store_rel64(&a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));\n"
+      .. "  if (len > n) {\n    lmp_store_rel64(&a->map[s + n].sp_word,\n"
+      .. "                    LMP_SPAN_WORD(LMP_SPAN_FREE, LMP_SPAN_CLASS(word), 0, len - n));\n  }" },
+  { "hwm_before_head", "arena/span.c",
+    "  lmp_store_rlx64(&me->a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));\n"
+      .. "  /* CRASH: before: nobody looks beyond hwm. After: the run is ours and swept. */\n"
+      .. "  lmp_store_rel32(&h->hd_span_hwm, s + n);",
+    "  lmp_store_rel32(&h->hd_span_hwm, s + n);\n"
+      .. "  lmp_store_rel64(&me->a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));" },
+  { "no_recheck_of_span", "arena/block.c",
+    "    if (!span_is_small(a, s, cls)) { /* it became", "    if (false) { /* it became" },
+  { "trim_keeps_tags", "arena/block.c",
+    "    for (uint32_t i = 0; i < n; i++) lmp_swap_if16(&span_tags(a, s)[i], (uint16_t)me->id, 0);\n", "" },
+  { "free_wakes_nobody", "arena/block.c", "  wake_memory(a);\n  if (me->freed", "  if (me->freed" },
+  { "collect_no_recheck", "arena/collect.c",
+    "lmp_load_acq32(&o->ob_sent) == epoch || lmp_load_acq32(&o->ob_mark) == epoch;",
+    "lmp_load_acq32(&o->ob_mark) == epoch;" },
+  { "destroy_name_late", "arena/object.c",
+    "    lmp_tx_set64(me, &o->ob_name, 0);\n", "" },
+  { "unref_no_lock", "arena/object.c",
+    "  bool live = lmp_obj_get(a, h) != NULL;\n", "  bool live = true;\n" },
+}
+
+local core = { "arena/arena", "arena/block", "arena/collect", "arena/lock", "arena/member", "arena/object",
+  "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/queue", "channel/queue_get",
+  "channel/queue_put" }
+
+local function run(fmt, ...)
+  local command = string.format(fmt, ...)
+  if not os.execute(command) then error("failed: " .. command) end
+end
+
+local function read(path)
+  local f <close> = assert(io.open(path))
+  return f:read("a")
+end
+
+local function write(path, text)
+  local f <close> = assert(io.open(path, "w"))
+  f:write(text)
+end
+
+-- Replaces the only occurrence.
+local function replace(text, old, new, name)
+  local from, to = text:find(old, 1, true)
+  if not from then error(name .. ": the text to replace is not there:\n" .. old) end
+  if text:find(old, to + 1, true) then error(name .. ": the text to replace is there twice:\n" .. old) end
+  return text:sub(1, from - 1) .. new .. text:sub(to + 1)
+end
+
+local keep, wanted = false, {}
+for _, a in ipairs(arg) do
+  if a == "-k" then keep = true else wanted[a] = true end
+end
+
+-- What all mutants share: the machinery, and the core without mutation.
+local crash = root .. "/tests/crash"
+local instrumented = CC .. " -std=gnu11 -D_GNU_SOURCE -O1 -w -fsanitize=thread -DLUAMP_TESTING=1"
+  .. " -Dmemcpy=sim_memcpy -Dmemset=sim_memset -Dpthread_mutex_lock=sim_mutex"
+  .. " -Dpthread_mutex_unlock=sim_mutex"
+local plain = CC .. " -std=gnu11 -D_GNU_SOURCE -O2 -w -DLUAMP_TESTING=1"
+
+run("mkdir -p %s/base", top)
+local rules = { "all:" }
+local function rule(target, needs, command)
+  rules[#rules + 1] = target .. ": " .. needs .. "\n\t@" .. command
+end
+
+local machinery = {}
+for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "explore" } do
+  local o = string.format("%s/base/x_%s.o", top, f)
+  machinery[#machinery + 1] = o
+  rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))
+end
+local function object(dir, include, f, kind)
+  local o = string.format("%s/%s_%s.o", dir, kind, f:gsub("/", "_"))
+  rule(o, "", string.format("%s -I%s -c %s/%s.c -o %s", kind == "sim" and instrumented or plain, include,
+    include, f, o))
+  return o
+end
+local step = {}
+for _, f in ipairs { "base/debug", "base/err", "os/linux_futex", "os/linux_life", "os/linux_memory",
+  "os/linux_process" } do
+  step[#step + 1] = object(top .. "/base", root .. "/runtime", f, "real")
+end
+for _, f in ipairs { "step_kill", "check" } do
+  local o = string.format("%s/base/s_%s.o", top, f)
+  step[#step + 1] = o
+  rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))
+end
+local base = { sim = {}, real = {} }
+for kind, list in pairs(base) do
+  for _, f in ipairs(core) do list[f] = object(top .. "/base", root .. "/runtime", f, kind) end
+end
+
+local names = {}
+for _, m in ipairs(mutants) do
+  local name, file = m[1], m[2]
+  if not next(wanted) or wanted[name] then
+    names[#names + 1] = name
+    local dir = top .. "/" .. name
+    run("mkdir -p %s/src && cp -r %s/runtime/* %s/src", dir, root, dir)
+    local text = read(root .. "/runtime/" .. file)
+    for i = 3, #m, 2 do text = replace(text, m[i], m[i + 1], name) end
+    write(dir .. "/src/" .. file, text)
+    local sim, real = { table.unpack(machinery) }, { table.unpack(step) }
+    for _, f in ipairs(core) do
+      local touched = file == f .. ".c" or file:find("%.h$")
+      sim[#sim + 1] = touched and object(dir, dir .. "/src", f, "sim") or base.sim[f]
+      real[#real + 1] = touched and object(dir, dir .. "/src", f, "real") or base.real[f]
+    end
+    rules[#rules + 1] = "all: " .. dir .. "/result"
+    local link = CC .. " -no-pie -o " .. dir
+    rule(dir .. "/explore", table.concat(sim, " "), link .. "/explore " .. table.concat(sim, " "))
+    rule(dir .. "/step_kill", table.concat(real, " "),
+      CC .. " -o " .. dir .. "/step_kill " .. table.concat(real, " ") .. " -lpthread")
+    rule(dir .. "/result", dir .. "/explore",
+      string.format("if ! timeout 60 %s/explore -f >%s/out 2>&1; then echo explorer >$@; "
+        .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && ! timeout 60 %s/step_kill >>%s/out 2>&1; "
+        .. "then echo step_kill >$@; else echo survived >$@; fi", dir, dir, top, dir, dir, dir))
+  end
+end
+write(top .. "/Makefile", table.concat(rules, "\n") .. "\n")
+run("make -s -j%d -f %s/Makefile all", jobs, top)
+
+local survived = 0
+for _, name in ipairs(names) do
+  local result = read(top .. "/" .. name .. "/result"):gsub("%s+$", "")
+  local first = read(top .. "/" .. name .. "/out"):match("[^\n]*: [^\n]*") or ""
+  print(string.format("%-22s %-9s %s", name, result, result == "survived" and "" or first:sub(1, 90)))
+  if result == "survived" then survived = survived + 1 end
+end
+print(string.format("%d mutants, %d survived", #names, survived))
+if not keep then run("rm -rf %s", top) end
+os.exit(survived == 0 and 0 or 1)

@@ -1,0 +1,474 @@
+/* crash/step_kill.c: kills real processes at every instruction: step_kill [-a] [-v] [-o OPERATION].
+ * SPDX-License-Identifier: MIT
+ *
+ * A child does one operation under ptrace, one instruction at a time, in a real arena: memfd, futexes,
+ * robust mutex. Three ways to look at it:
+ *   snapshot  whenever an instruction changed the arena, a copy of it is what a kill would have left
+ *             there: its owner is marked dead, and the copy is recovered and checked. All instructions
+ *             of one run are covered in the time of one run.
+ *   nested    for some of these states a second child recovers, under ptrace too, and is killed in turn
+ *             at each of its changes.
+ *   kill      SIGKILL after k instructions for some k: the kernel's own marks and wakes.
+ * Stores inside of libc are seen when it returns; the explorer covers what lies between. -a: all states
+ * and many more kills. */
+#include <elf.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "channel/segment.h"
+#include "check.h"
+
+#define LARGE 900u
+enum { MAIN, VICTIM, REAPER };
+
+/* One arena, and this process in it. */
+typedef struct place {
+  lmp_arena a;
+  lmp_me me;
+} place;
+
+static place real, copy, copy2;
+static lmp_handle queue; /* the same name in all of them */
+static lmp_handle object;
+static uint32_t victim_slot, victim_id, second_id; /* who is dead in a copy */
+static struct { uint64_t instructions, states, nested, kills, failures; } total;
+static const char *operation = "";
+static uint64_t at; /* instruction of the state that is looked at */
+static bool verbose, failed;
+
+static void fail(const char *what) {
+  failed = true;
+  if (total.failures++ < 10) {
+    printf("%s: after %llu instructions: %s\n", operation, (unsigned long long)at, what);
+  }
+}
+
+static void must(bool ok, const char *what) {
+  if (ok) return;
+  printf("%s: %s\n", operation, what);
+  exit(2);
+}
+
+/* -- messages ----------------------------------------------------------------------------------- */
+
+static lmp_err put(place *p, size_t size, uint8_t id) {
+  uint8_t bytes[LARGE];
+  lmp_iov iov = {bytes, size};
+  lmp_msg m = {.iov = &iov, .niov = 1, .len = size};
+  size_t done;
+  memset(bytes, id, size);
+  return lmp_queue_put(&p->me, lmp_obj_at(&p->a, queue.obj), &m, 1, LMP_NOWAIT, &done);
+}
+
+/* Takes a message; returns its id, 0 when there is none. */
+static uint8_t get(place *p) {
+  static lmp_inbox box;
+  if (!box.buf) must(lmp_inbox_init(&box), "memory");
+  if (lmp_queue_get(&p->me, lmp_obj_at(&p->a, queue.obj), 1, LMP_NOWAIT, &box)) return 0;
+  uint8_t id = box.in[0].data[0];
+  for (size_t i = 0; i < box.in[0].len; i++) {
+    if (box.in[0].data[i] != id) fail("a message is torn");
+  }
+  lmp_inbox_done(&p->me, &box, 0);
+  return id;
+}
+
+/* -- operations ---------------------------------------------------------------------------------- */
+
+static void set_inline(void) { must(put(&real, 5, 1) == LMP_OK, "put"); }
+static void set_block(void) { must(put(&real, LARGE, 1) == LMP_OK, "put"); }
+static void set_none(void) {}
+static void set_full(void) {
+  for (uint8_t i = 1; i <= 15; i++) must(put(&real, 5, i) == LMP_OK, "put");
+}
+static void set_object(void) { set_block(); }
+
+static void do_put(void) { (void)!put(&real, 5, 99); }
+static void do_put_block(void) { (void)!put(&real, LARGE, 99); }
+static void do_get(void) { get(&real); }
+static void do_get_all(void) {
+  while (get(&real)) {
+  }
+}
+static void do_alloc(void) {
+  uint64_t off;
+  if (lmp_alloc(&real.me, 1000, &off) == LMP_OK) lmp_free(&real.me, off);
+}
+static void do_run(void) {
+  uint64_t off;
+  if (lmp_alloc(&real.me, 2 * LMP_SPAN, &off) == LMP_OK) lmp_free(&real.me, off);
+}
+static void do_attach(void) {
+  lmp_me_detach(&real.me);
+  (void)!lmp_me_attach(&real.a, &real.me);
+}
+static void do_object(void) {
+  lmp_handle h;
+  if (lmp_queue_new(&real.me, "a name that is long enough", 26, 0, &h) == LMP_OK) {
+    lmp_obj_unref(&real.me, h);
+  }
+}
+static void do_send(void) {
+  lmp_iov iov = {"x", 1};
+  lmp_handle h;
+  size_t done;
+  if (lmp_queue_new(&real.me, NULL, 0, 0, &h)) return;
+  lmp_msg m = {.iov = &iov, .niov = 1, .len = 1, .handles = &h, .nhandles = 1};
+  (void)!lmp_queue_put(&real.me, lmp_obj_at(&real.a, queue.obj), &m, 1, LMP_NOWAIT, &done);
+  lmp_obj_unref(&real.me, h);
+  lmp_collect(&real.me);
+}
+static void do_cancel(void) {
+  lmp_handle was = queue;
+  queue = object;
+  (void)!put(&real, LARGE, 99);
+  queue = was;
+  lmp_queue_cancel(&real.me, lmp_obj_at(&real.a, object.obj));
+}
+static void do_trim(void) { lmp_memory_trim(&real.me, 16); }
+
+static const struct op {
+  const char *name;
+  void (*set)(void);   /* by the main process: what is there before */
+  void (*run)(void);   /* by the victim */
+  uint8_t first, last; /* ids of messages that are there before */
+} ops[] = {
+    {"put_inline", set_inline, do_put, 1, 1},
+    {"put_block", set_inline, do_put_block, 1, 1},
+    {"put_first", set_none, do_put, 1, 0},
+    {"put_segment", set_full, do_put_block, 1, 15},
+    {"get_inline", set_inline, do_get, 1, 1},
+    {"get_block", set_block, do_get, 1, 1},
+    {"get_segment", set_full, do_get_all, 1, 15},
+    {"alloc", set_none, do_alloc, 1, 0},
+    {"run", set_none, do_run, 1, 0},
+    {"attach", set_none, do_attach, 1, 0},
+    {"object", set_none, do_object, 1, 0},
+    {"send", set_inline, do_send, 1, 1},
+    {"cancel", set_object, do_cancel, 1, 1},
+    {"trim", set_none, do_trim, 1, 0},
+};
+
+/* -- checks ------------------------------------------------------------------------------------- */
+
+static const place *checked;
+static bool ctx_lives(uint32_t id) { return id == checked->me.id; }
+static bool ctx_sleeps(uint32_t id) {
+  (void)id;
+  return false;
+}
+static bool proc_lives(uint32_t slot) { return slot == checked->a.proc; }
+static jmp_buf out;
+static void check_fail(const char *what) {
+  fail(what);
+  longjmp(out, 1);
+}
+
+/* After the recovery: the invariants; the messages that were there, in order, without gaps but for what
+ * a get took, then the new one or not; and it all still works. */
+static void check_place(place *p, const struct op *op) {
+  check_env e = {&p->me, ctx_lives, ctx_sleeps, proc_lives, check_fail};
+  checked = p;
+  if (setjmp(out)) return;
+  check_arena(&e);
+  uint8_t expected = 0;
+  for (;;) {
+    uint8_t id = get(p);
+    if (id == 0) break;
+    if (expected && id != expected && id != 99 && id != 'x')
+      check_fail("messages are out of order");
+    if (!expected && id != 99 && id != 'x' && (id < op->first || id > op->last)) {
+      check_fail("a message that nobody put");
+    }
+    expected = (uint8_t)(id + 1);
+  }
+  if (put(p, 5, 7) || put(p, LARGE, 8) || get(p) != 7 || get(p) != 8 || get(p) != 0) {
+    check_fail("does not go on");
+  }
+  lmp_collect(&p->me);
+  check_arena(&e);
+  if (lmp_memory_used(&p->a) != 0) check_fail("memory is not given back");
+  if (lmp_obj_count(&p->a) != 1) check_fail("objects stay");
+}
+
+/* -- copies ------------------------------------------------------------------------------------- */
+
+/* What can differ between two states: all up to the spans, and the first part of the spans in use. */
+#define LOOK 32768u
+static uint64_t looked_end(const lmp_arena *a) { return a->h->hd_span_off; }
+
+static bool differs(const lmp_arena *a, const lmp_arena *b) {
+  uint64_t tables = a->h->hd_tag_off;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_span_hwm);
+  if (memcmp(a->base, b->base, tables) != 0) return true;
+  if (memcmp(a->tags, b->tags, (size_t)hwm * LMP_TAGS * 2) != 0) return true;
+  for (uint32_t s = 0; s < hwm; s++) {
+    uint64_t off = a->h->hd_span_off + (uint64_t)s * LMP_SPAN;
+    if (memcmp(a->base + off, b->base + off, LOOK) != 0) return true;
+  }
+  return false;
+}
+
+static void copy_arena(lmp_arena *to, const lmp_arena *from) {
+  memcpy(to->base, from->base, looked_end(from));
+  uint32_t hwm = to->h->hd_span_hwm;
+  for (uint32_t s = 0; s < hwm && s < from->h->hd_nspan; s++) {
+    uint64_t off = from->h->hd_span_off + (uint64_t)s * LMP_SPAN;
+    memcpy(to->base + off, from->base + off, LMP_SPAN);
+  }
+}
+
+/* The main process in a copy: its context there lives, by the word that it has. */
+static void stand_in(place *p, uint32_t proc, uint32_t id, const lmp_me *like) {
+  p->me = *like;
+  p->me.a = &p->a;
+  p->me.c = &p->a.ctxs[id - 1];
+  p->me.id = id;
+  p->me.depth = p->me.ntx = 0;
+  p->a.proc = proc;
+  memset(p->a.refs, 0, p->a.h->hd_nobj * sizeof *p->a.refs);
+  for (uint32_t i = 1; i < p->a.h->hd_obj_hwm; i++) {
+    if (p->a.objs[i].ob_holders[0] >> proc & 1) p->a.refs[i] = 1;
+  }
+}
+
+/* What the kernel does to the word of the dead. */
+static void mark_dead(place *p, uint32_t id) {
+  uint32_t *life = lmp_os_life_word(&p->a.ctxs[id - 1].cx_life);
+  if (*life & ~(LMP_LIFE_DEAD | 0x80000000u)) *life = LMP_LIFE_DEAD | (*life & 0x80000000u);
+}
+
+static place seen; /* the last state that was looked at */
+
+static void recover_copy(place *p, const lmp_arena *from, const struct op *op) {
+  copy_arena(&p->a, from);
+  mark_dead(p, victim_id);
+  if (second_id) mark_dead(p, second_id);
+  stand_in(p, real.a.proc, real.me.id, &real.me);
+  failed = false;
+  lmp_reap_all(&p->me);
+  lmp_reap_all(&p->me);
+  check_place(p, op);
+  if (failed) memset(p->a.base + p->a.h->hd_span_off, 0, (uint64_t)p->a.h->hd_nspan * LMP_SPAN);
+}
+
+/* -- ptrace ------------------------------------------------------------------------------------- */
+
+extern const char __executable_start, etext;
+
+static uint64_t pc_of(pid_t pid) {
+#if defined(__x86_64__)
+  struct user_regs_struct r;
+#else
+  struct user_pt_regs r;
+#endif
+  struct iovec v = {&r, sizeof r};
+  if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &v)) return 0;
+#if defined(__x86_64__)
+  return r.rip;
+#else
+  return r.pc;
+#endif
+}
+
+static bool ours(uint64_t pc) {
+  return pc >= (uint64_t)(uintptr_t)&__executable_start && pc < (uint64_t)(uintptr_t)&etext;
+}
+
+/* One instruction; false when the child ended. */
+static bool step(pid_t pid) {
+  int status;
+  if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL)) return false;
+  if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status)) return false;
+  return WSTOPSIG(status) == SIGTRAP;
+}
+
+static pid_t start(void (*body)(const struct op *op), const struct op *op) {
+  int status;
+  fflush(stdout);
+  pid_t pid = fork();
+  must(pid >= 0, "fork");
+  if (pid == 0) {
+    body(op);
+    _exit(0);
+  }
+  must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "the child does not stop");
+  return pid;
+}
+
+static void finish(pid_t pid) {
+  int status;
+  kill(pid, SIGKILL);
+  while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) kill(pid, SIGKILL);
+}
+
+static void stop_here(void) {
+  if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) _exit(3);
+  raise(SIGSTOP);
+}
+
+/* -- victims ------------------------------------------------------------------------------------ */
+
+static lmp_handle *shared; /* [0]: an object that the victim made; [1]: its slot and id */
+
+static void victim(const struct op *op) {
+  uint32_t slot;
+  lmp_obj_forget(&real.a);
+  if (lmp_proc_claim(&real.a, UINT32_MAX, &slot) || lmp_proc_enter(&real.a, slot) ||
+      lmp_me_attach(&real.a, &real.me) || lmp_obj_hold(&real.me, queue)) {
+    _exit(4);
+  }
+  if (op->run == do_cancel && lmp_queue_new(&real.me, NULL, 0, 0, &object)) _exit(5);
+  shared[1] = (lmp_handle){slot, real.me.id};
+  stop_here();
+  op->run();
+}
+
+static void reap_victim(const struct op *op) {
+  stop_here();
+  (void)op;
+  lmp_reap_all(&copy.me);
+}
+
+/* The recovery of the state in `from`, killed at each of its changes. */
+static void nested(const lmp_arena *from, const struct op *op) {
+  /* A third context, that lives in the copy: of a process that is dead afterwards. */
+  copy_arena(&copy.a, from);
+  mark_dead(&copy, victim_id);
+  uint32_t slot = victim_slot + 1;
+  uint32_t id = victim_id + 1;
+  lmp_ctx *c = &copy.a.ctxs[id - 1];
+  copy.a.procs[slot].pr_state = LMP_PROC_ALIVE;
+  copy.a.h->hd_proc_hwm = slot + 1 > copy.a.h->hd_proc_hwm ? slot + 1 : copy.a.h->hd_proc_hwm;
+  copy.a.h->hd_ctx_hwm = id > copy.a.h->hd_ctx_hwm ? id : copy.a.h->hd_ctx_hwm;
+  memset(c, 0, sizeof *c);
+  *lmp_os_life_word(&c->cx_life) = 0x80000000u | 4242;
+  c->cx_state = LMP_CTX_STATE(LMP_CTX_LIVE, slot);
+  stand_in(&copy, slot, id, &real.me);
+  second_id = id;
+  pid_t pid = start(reap_victim, op);
+  copy_arena(&seen.a, &copy.a);
+  uint64_t before = at;
+  for (at = 0; step(pid); at++) {
+    total.instructions++;
+    if (!ours(pc_of(pid)) || !differs(&copy.a, &seen.a)) continue;
+    copy_arena(&seen.a, &copy.a);
+    total.nested++;
+    recover_copy(&copy2, &copy.a, op);
+  }
+  at = before;
+  finish(pid);
+  second_id = 0;
+}
+
+/* -- runs --------------------------------------------------------------------------------------- */
+
+static void prepare(const struct op *op) {
+  while (get(&real)) {
+  }
+  op->set();
+}
+
+static void bury(void) {
+  lmp_reap_all(&real.me);
+  lmp_reap_all(&real.me);
+}
+
+static uint64_t snapshots(const struct op *op, bool all) {
+  prepare(op);
+  pid_t pid = start(victim, op);
+  victim_slot = shared[1].obj;
+  victim_id = shared[1].gen;
+  uint64_t states = 0;
+  uint64_t n = 0;
+  static uint8_t *last_image;
+  if (!last_image) last_image = malloc(real.a.size);
+  lmp_arena image = real.a;
+  image.base = last_image;
+  image.h = (lmp_hdr *)(void *)last_image;
+  image.tags = (uint16_t *)(void *)(last_image + real.a.h->hd_tag_off);
+  memset(last_image, 0, real.a.size);
+  for (; step(pid); n++) {
+    total.instructions++;
+    at = n;
+    if (!ours(pc_of(pid)) || !differs(&real.a, &image)) continue;
+    copy_arena(&image, &real.a);
+    recover_copy(&copy, &real.a, op);
+    /* Of n states, those at the powers of two, or all. */
+    if (all || (states & (states - 1)) == 0) nested(&real.a, op);
+    states++;
+  }
+  finish(pid);
+  bury();
+  total.states += states;
+  if (verbose)
+    printf("  %llu instructions, %llu states\n", (unsigned long long)n, (unsigned long long)states);
+  return n;
+}
+
+static void kills(const struct op *op, uint64_t n, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    prepare(op);
+    pid_t pid = start(victim, op);
+    uint64_t k = n * i / count;
+    for (at = 0; at < k && step(pid); at++) total.instructions++;
+    finish(pid);
+    bury();
+    total.kills++;
+    failed = false;
+    check_place(&real, op);
+  }
+}
+
+static void make_place(place *p) {
+  lmp_arena_config c = {.memory = LMP_ARENA_LEAST, .nproc = 6, .nctx = 6, .nobj = 12};
+  must(lmp_arena_create(&p->a, &c) == LMP_OK, "no arena");
+  p->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  p->a.cpus = 1; /* no spinning */
+}
+
+int main(int argc, char **argv) {
+  bool all = false;
+  const char *only = NULL;
+  uint32_t slot;
+  int c;
+  while ((c = getopt(argc, argv, "avo:")) != -1) {
+    if (c == 'a') all = true;
+    if (c == 'v') verbose = true;
+    if (c == 'o') only = optarg;
+    if (c == '?') return 2;
+  }
+  int shared_fd;
+  void *page;
+  must(lmp_os_memfd("shared", 4096, false, &shared_fd) == LMP_OK, "memfd");
+  must(lmp_os_map(shared_fd, 4096, &page) == LMP_OK, "map");
+  shared = page;
+  make_place(&real);
+  make_place(&copy);
+  make_place(&copy2);
+  make_place(&seen);
+  must(!lmp_proc_claim(&real.a, UINT32_MAX, &slot) && !lmp_proc_enter(&real.a, slot), "enter");
+  must(!lmp_me_attach(&real.a, &real.me), "attach");
+  must(!lmp_queue_new(&real.me, NULL, 0, 0, &queue), "queue");
+  for (size_t i = 0; i < LMP_COUNT(ops); i++) {
+    const struct op *op = &ops[i];
+    if (only && strcmp(only, op->name) != 0) continue;
+    operation = op->name;
+    uint64_t n = snapshots(op, all);
+    kills(op, n, all ? 400 : 20);
+    if (verbose) fflush(stdout);
+  }
+  printf("%llu instructions, %llu states, %llu nested states, %llu kills, %llu violations\n",
+         (unsigned long long)total.instructions, (unsigned long long)total.states,
+         (unsigned long long)total.nested, (unsigned long long)total.kills,
+         (unsigned long long)total.failures);
+  return total.failures != 0;
+}

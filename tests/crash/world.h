@@ -1,0 +1,59 @@
+/* crash/world.h: what the players of a scene do, the ledger of it, and the checks.
+ * SPDX-License-Identifier: MIT */
+#ifndef LMP_TESTS_CRASH_WORLD_H
+#define LMP_TESTS_CRASH_WORLD_H
+
+#include "channel/queue.h"
+#include "sim.h"
+
+#define WORLD_IDS 128u
+#define WORLD_QUEUES 2u
+/* A message's identity: who puts it, and its number among those. */
+#define WORLD_ID(member, seq) ((unsigned)(member)*16u + (unsigned)(seq))
+#define WORLD_LARGE 900u /* bytes: goes into a block */
+
+/* Set up by a scene, put back for each schedule. */
+typedef struct world {
+  lmp_handle q[WORLD_QUEUES];
+  uint32_t max[WORLD_QUEUES]; /* their greatest sizes */
+  lmp_handle extra;           /* an object of the scene */
+  uint64_t block;             /* a block of the scene */
+  uint32_t slot;              /* a process slot of the scene */
+  bool put_ok[WORLD_IDS];     /* put returned that it is in */
+  bool put_begun[WORLD_IDS];
+  uint8_t got[WORLD_IDS]; /* times it was taken */
+  bool closed;            /* the scene closes queues */
+  bool child;             /* the process in `slot` has a parent that buries it */
+  bool drops;             /* the scene drops messages */
+  bool leaky;             /* an end state other than "all memory is free" is right */
+  uint32_t batch;         /* most messages one get takes */
+  uint32_t objects;       /* live ones at the end; 0: the queues */
+  uint32_t joins;         /* join waits for that */
+  uint8_t norder[SIM_MEMBERS];
+  uint8_t order[SIM_MEMBERS][WORLD_IDS];
+} world;
+
+extern world world_w;
+
+typedef struct scene {
+  const char *name;
+  void (*setup)(void);
+  void (*body[3])(sim_member *m); /* of SIM_V, SIM_P, SIM_Q; NULL: absent */
+  unsigned victims;               /* bit for each player that is killed; 0: V */
+  bool outside;                   /* V is no member yet */
+} scene;
+
+extern const scene scenes[];
+
+/* world_queue: makes queue `i`, held by all members. */
+void world_queue(unsigned i, uint32_t max);
+lmp_obj *world_obj(lmp_handle h);
+lmp_err world_put(sim_member *m, unsigned q, unsigned id, size_t size, lmp_handle named,
+                  uint64_t deadline);
+lmp_err world_get(sim_member *m, unsigned q, uint32_t max, uint64_t deadline);
+
+/* world_finish: after all players stopped: buries and reaps, looks after who sleeps, checks the arena
+ * and the ledger, and goes on using it. Violations go to sim_fail. */
+void world_finish(bool killed);
+
+#endif
