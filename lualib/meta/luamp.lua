@@ -9,7 +9,8 @@
 ---
 ---**Family.** The main process and all processes started from it through luamp share one piece of memory,
 ---which is made with the first object (a Queue, a started Process, or a call of `current_process` or
----`stats`). It belongs to none of them and is gone with the last one.
+---`stats`). It belongs to none of them and is gone with the last one. In a host with several Lua states, each
+---that requires luamp is the main process of a family of its own.
 ---
 ---**Mistakes raise, outcomes return.** A wrong argument or a misuse raises an error that names the function.
 ---What can happen in a correct program is returned as `nil, code`, or `false, code` where success is
@@ -217,7 +218,7 @@ function Queue:cancel() end
 ---daemons, then sends SIGTERM to its daemons, and SIGKILL two seconds later. When it is ended by a signal, its
 ---children get SIGTERM at once. Those that it does not end get SIGKILL two seconds later, from any process of the
 ---family that waits or sleeps in a call of luamp, themselves included. Detached children are left alone in
----both cases.
+---both cases (a Ctrl-C at the terminal reaches them, as it does all processes in the foreground).
 ---@class luamp.Process
 ---The process id; `nil` until it is started. Cannot be assigned.
 ---@field pid integer?
