@@ -35,14 +35,14 @@ typedef struct lmp_arena {
   uint64_t size;
   int fd, life_fd;
   unsigned cpus;
-  uint32_t proc;        /* own slot */
-  uint32_t *refs;       /* handles of this process on each object; under mu */
-  pthread_mutex_t mu;   /* refs; a leaf: nothing is locked while it is held */
-  uint32_t dirty_max;   /* free spans that may keep their pages */
+  uint32_t proc;      /* own slot */
+  uint32_t *refs;     /* handles of this process on each object; under mu */
+  pthread_mutex_t mu; /* refs; a leaf: nothing is locked while it is held */
+  uint32_t dirty_max; /* free spans that may keep their pages */
   const lmp_kind *kinds[LMP_KIND_COUNT];
   /* A process was found dead; may be called twice. False: it is too early, call again. */
   bool (*on_death)(lmp_me *me, uint32_t slot);
-  void (*on_tick)(lmp_me *me);                 /* somebody looked after the dead */
+  void (*on_tick)(lmp_me *me); /* somebody looked after the dead */
 } lmp_arena;
 
 /* Sizes of a new arena; zero takes the default. */

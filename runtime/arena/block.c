@@ -14,8 +14,9 @@
 #include "os/os.h"
 
 /* Steps of at most a half; all multiples of a cache line. Above the last, whole spans. */
-static const uint32_t class_size[LMP_CLASSES] = {64,   128,  192,  256,  384,  512,  768,   1024,  1536,
-                                                 2048, 3072, 4096, 6144, 8192, 12288, 16384, 21824, 32768};
+static const uint32_t class_size[LMP_CLASSES] = {64,   128,  192,   256,   384,   512,
+                                                 768,  1024, 1536,  2048,  3072,  4096,
+                                                 6144, 8192, 12288, 16384, 21824, 32768};
 #define CLASS_LAST (LMP_CLASSES - 1)
 
 /* How many spans' worth of frees it takes before looking for empty spans, and how many to look at:
@@ -31,7 +32,9 @@ static unsigned class_of(uint64_t size) {
 
 static uint32_t class_blocks(unsigned cls) { return LMP_SPAN / class_size[cls]; }
 
-static uint16_t *span_tags(const lmp_arena *a, uint32_t s) { return &a->tags[(size_t)s * LMP_TAGS]; }
+static uint16_t *span_tags(const lmp_arena *a, uint32_t s) {
+  return &a->tags[(size_t)s * LMP_TAGS];
+}
 
 static uint64_t span_off(const lmp_arena *a, uint32_t s) {
   return a->h->hd_span_off + ((uint64_t)s << LMP_SPAN_BITS);
@@ -208,7 +211,8 @@ static lmp_err memory_wait(lmp_me *me, uint32_t seq, uint64_t deadline) {
   uint32_t outer = lmp_load_rlx32(&me->c->cx_wait_n);
   lmp_wait_begin(me, NULL, &h->hd_mem_seq, deadline);
   lmp_err e = lmp_wait_sleep(me, &h->hd_mem_seq, seq, deadline);
-  lmp_store_rel32(&me->c->cx_wait_n, outer); /* all sleepers are woken at once: no wake to pass on */
+  lmp_store_rel32(&me->c->cx_wait_n,
+                  outer); /* all sleepers are woken at once: no wake to pass on */
   return e;
 }
 

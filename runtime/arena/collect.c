@@ -73,7 +73,8 @@ static void destroy_mine(lmp_me *me) {
   uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
   for (uint32_t i = 1; i < hwm; i++) {
     lmp_obj *o = lmp_obj_at(a, i);
-    if (lmp_load_acq32(&o->ob_state) == LMP_OBJ_STATE(LMP_OBJ_DYING, me->id)) lmp_obj_destroy(me, o);
+    if (lmp_load_acq32(&o->ob_state) == LMP_OBJ_STATE(LMP_OBJ_DYING, me->id))
+      lmp_obj_destroy(me, o);
   }
 }
 

@@ -15,13 +15,14 @@
 #include "os/os.h"
 
 #define LMP_MAGIC UINT64_C(0x31616d70616d756c) /* "lumap ma1", little endian */
-#define LMP_FORMAT 1                            /* grows with every change of this file */
+#define LMP_FORMAT 1                           /* grows with every change of this file */
 
 #define LMP_PAGE 4096u
 #define LMP_SPAN_BITS 16
 #define LMP_SPAN (1u << LMP_SPAN_BITS)
 #define LMP_BLOCK_MIN 64u
-#define LMP_TAGS (LMP_SPAN / LMP_BLOCK_MIN) /* tags per span: one for each block of the least size */
+#define LMP_TAGS \
+  (LMP_SPAN / LMP_BLOCK_MIN) /* tags per span: one for each block of the least size */
 
 #define LMP_PROC_MAX 512u /* bits in ob_holders */
 #define LMP_CTX_MAX 1024u /* ids must fit the 15 bits of a tag */
@@ -55,7 +56,7 @@ typedef struct lmp_hdr {
   /* Tables: slots from hwm on were never used (only grow); hints where to look for a free one. */
   uint32_t hd_obj_hwm, hd_obj_hint;
   uint32_t hd_ctx_hwm, hd_proc_hwm;
-  uint32_t hd_orphans;   /* there may be dying objects that nobody destroys; only a hint */
+  uint32_t hd_orphans; /* there may be dying objects that nobody destroys; only a hint */
   uint32_t hd_pad3[11];
 
   /* Collector of objects that are held by nobody but may be named by a message. */
@@ -78,16 +79,16 @@ _Static_assert(sizeof(lmp_hdr) <= LMP_PAGE, "the header is one page");
 enum { LMP_PROC_FREE, LMP_PROC_STARTING, LMP_PROC_ALIVE, LMP_PROC_DEAD };
 
 typedef struct lmp_proc {
-  uint32_t pr_state;   /* LMP_PROC_*; changes by CAS */
-  uint32_t pr_gen;     /* grows when the slot is freed */
-  uint32_t pr_creator; /* slot of the process that starts it (STARTING) */
-  uint32_t pr_reaper;  /* context id of who reaps it, 0 none */
+  uint32_t pr_state;         /* LMP_PROC_*; changes by CAS */
+  uint32_t pr_gen;           /* grows when the slot is freed */
+  uint32_t pr_creator;       /* slot of the process that starts it (STARTING) */
+  uint32_t pr_reaper;        /* context id of who reaps it, 0 none */
   uint64_t pr_pid, pr_start; /* pr_start: it had started at that boot time */
-  uint64_t pr_since;   /* when STARTING began, monotonic ns */
-  lmp_handle pr_obj;   /* its process object */
-  lmp_handle pr_parent; /* the process object of its parent; {0,0}: none */
-  uint32_t pr_detached; /* its end does not depend on its parent's */
-  uint32_t pr_suspect;  /* boot seconds at which a context of it was found dead; only a hint */
+  uint64_t pr_since;         /* when STARTING began, monotonic ns */
+  lmp_handle pr_obj;         /* its process object */
+  lmp_handle pr_parent;      /* the process object of its parent; {0,0}: none */
+  uint32_t pr_detached;      /* its end does not depend on its parent's */
+  uint32_t pr_suspect;       /* boot seconds at which a context of it was found dead; only a hint */
 } lmp_proc;
 _Static_assert(sizeof(lmp_proc) == 64, "one line each");
 
@@ -96,9 +97,9 @@ _Static_assert(sizeof(lmp_proc) == 64, "one line each");
 enum { LMP_CTX_FREE, LMP_CTX_TAKING, LMP_CTX_LIVE };
 #define LMP_CTX_STATE(state, proc) ((uint32_t)(state) | (uint32_t)(proc) << 8)
 
-#define LMP_WANTS 2    /* nested internal locks */
-#define LMP_PWAKES 4   /* wakes owed: one for each lock, two for the operation */
-#define LMP_TX_MAX 24  /* words one transaction may change */
+#define LMP_WANTS 2   /* nested internal locks */
+#define LMP_PWAKES 4  /* wakes owed: one for each lock, two for the operation */
+#define LMP_TX_MAX 24 /* words one transaction may change */
 #define LMP_WAIT_MAX 128
 
 typedef struct lmp_txent {
@@ -175,7 +176,7 @@ enum {
 #define LMP_TAG_SHARED 0x8000u
 #define LMP_SPAN_WORD(state, cls, owner, len) \
   ((uint64_t)(state) | (uint64_t)(cls) << 8 | (uint64_t)(owner) << 16 | (uint64_t)(len) << 32)
-#define LMP_SPAN_STATE(word) ((unsigned)((word) & 0xff))
+#define LMP_SPAN_STATE(word) ((unsigned)((word)&0xff))
 #define LMP_SPAN_CLASS(word) ((unsigned)((word) >> 8 & 0xff))
 #define LMP_SPAN_OWNER(word) ((uint32_t)((word) >> 16 & 0xffff))
 #define LMP_SPAN_LEN(word) ((uint32_t)((word) >> 32))

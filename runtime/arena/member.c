@@ -66,7 +66,8 @@ lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me) {
     lmp_ctx *c = &a->ctxs[i];
     if (lmp_load_acq32(&c->cx_state) != LMP_CTX_FREE) continue;
     raise_mark(&a->h->hd_ctx_hwm, i + 1);
-    if (!lmp_swap_if32(&c->cx_state, LMP_CTX_FREE, LMP_CTX_STATE(LMP_CTX_TAKING, a->proc))) continue;
+    if (!lmp_swap_if32(&c->cx_state, LMP_CTX_FREE, LMP_CTX_STATE(LMP_CTX_TAKING, a->proc)))
+      continue;
     /* CRASH: TAKING: the reaper of the process frees the slot. */
     lmp_err e = lmp_os_life_take(&c->cx_life);
     if (e) {

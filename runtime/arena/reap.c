@@ -51,7 +51,8 @@ static void pay_wakes(lmp_arena *a, lmp_ctx *c) {
     lmp_store_rel32(&c->cx_pwake[i], 0);
   }
   uint32_t n = lmp_load_acq32(&c->cx_wait_n);
-  for (uint32_t i = 0; i < n && i < LMP_WAIT_MAX; i++) wake_all(a, lmp_load_rlx32(&c->cx_wait_word[i]));
+  for (uint32_t i = 0; i < n && i < LMP_WAIT_MAX; i++)
+    wake_all(a, lmp_load_rlx32(&c->cx_wait_word[i]));
   lmp_store_rel32(&c->cx_wait_n, 0);
 }
 

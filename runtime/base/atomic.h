@@ -12,39 +12,38 @@
 
 #include "base/defs.h"
 
-#define LMP_ATOMIC_WIDTH(bits)                                                                    \
-  static inline uint##bits##_t lmp_load_rlx##bits(const uint##bits##_t *p) {                      \
-    return __atomic_load_n(p, __ATOMIC_RELAXED);                                                  \
-  }                                                                                               \
-  static inline uint##bits##_t lmp_load_acq##bits(const uint##bits##_t *p) {                      \
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);                                                  \
-  }                                                                                               \
-  static inline void lmp_store_rlx##bits(uint##bits##_t *p, uint##bits##_t v) {                   \
-    __atomic_store_n(p, v, __ATOMIC_RELAXED);                                                     \
-  }                                                                                               \
-  static inline void lmp_store_rel##bits(uint##bits##_t *p, uint##bits##_t v) {                   \
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);                                                     \
-  }                                                                                               \
-  static inline uint##bits##_t lmp_xchg_ar##bits(uint##bits##_t *p, uint##bits##_t v) {           \
-    return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL);                                           \
-  }                                                                                               \
-  static inline uint##bits##_t lmp_add_ar##bits(uint##bits##_t *p, uint##bits##_t v) {            \
-    return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);                                            \
-  }                                                                                               \
-  static inline uint##bits##_t lmp_or_ar##bits(uint##bits##_t *p, uint##bits##_t v) {             \
-    return __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL);                                             \
-  }                                                                                               \
-  static inline uint##bits##_t lmp_and_ar##bits(uint##bits##_t *p, uint##bits##_t v) {            \
-    return __atomic_fetch_and(p, v, __ATOMIC_ACQ_REL);                                            \
-  }                                                                                               \
-  /* On failure *expected gets the value seen. */                                                 \
-  static inline bool lmp_cas_ar##bits(uint##bits##_t *p, uint##bits##_t *expected,                \
-                                      uint##bits##_t v) {                                         \
-    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL,                   \
-                                       __ATOMIC_ACQUIRE);                                         \
-  }                                                                                               \
-  static inline bool lmp_swap_if##bits(uint##bits##_t *p, uint##bits##_t old, uint##bits##_t v) { \
-    return lmp_cas_ar##bits(p, &old, v);                                                          \
+#define LMP_ATOMIC_WIDTH(bits)                                                                     \
+  static inline uint##bits##_t lmp_load_rlx##bits(const uint##bits##_t *p) {                       \
+    return __atomic_load_n(p, __ATOMIC_RELAXED);                                                   \
+  }                                                                                                \
+  static inline uint##bits##_t lmp_load_acq##bits(const uint##bits##_t *p) {                       \
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);                                                   \
+  }                                                                                                \
+  static inline void lmp_store_rlx##bits(uint##bits##_t *p, uint##bits##_t v) {                    \
+    __atomic_store_n(p, v, __ATOMIC_RELAXED);                                                      \
+  }                                                                                                \
+  static inline void lmp_store_rel##bits(uint##bits##_t *p, uint##bits##_t v) {                    \
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);                                                      \
+  }                                                                                                \
+  static inline uint##bits##_t lmp_xchg_ar##bits(uint##bits##_t *p, uint##bits##_t v) {            \
+    return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL);                                            \
+  }                                                                                                \
+  static inline uint##bits##_t lmp_add_ar##bits(uint##bits##_t *p, uint##bits##_t v) {             \
+    return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);                                             \
+  }                                                                                                \
+  static inline uint##bits##_t lmp_or_ar##bits(uint##bits##_t *p, uint##bits##_t v) {              \
+    return __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL);                                              \
+  }                                                                                                \
+  static inline uint##bits##_t lmp_and_ar##bits(uint##bits##_t *p, uint##bits##_t v) {             \
+    return __atomic_fetch_and(p, v, __ATOMIC_ACQ_REL);                                             \
+  }                                                                                                \
+  /* On failure *expected gets the value seen. */                                                  \
+  static inline bool lmp_cas_ar##bits(uint##bits##_t *p, uint##bits##_t *expected,                 \
+                                      uint##bits##_t v) {                                          \
+    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); \
+  }                                                                                                \
+  static inline bool lmp_swap_if##bits(uint##bits##_t *p, uint##bits##_t old, uint##bits##_t v) {  \
+    return lmp_cas_ar##bits(p, &old, v);                                                           \
   }
 
 LMP_ATOMIC_WIDTH(16)

@@ -21,8 +21,8 @@
 #define LMP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A deadline is an absolute time of the monotonic clock in nanoseconds. */
-#define LMP_NOWAIT UINT64_C(0)    /* already over: look once, never sleep */
-#define LMP_FOREVER UINT64_MAX    /* never over */
+#define LMP_NOWAIT UINT64_C(0) /* already over: look once, never sleep */
+#define LMP_FOREVER UINT64_MAX /* never over */
 #define LMP_SEC UINT64_C(1000000000)
 #define LMP_MSEC UINT64_C(1000000)
 #define LMP_USEC UINT64_C(1000)

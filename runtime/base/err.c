@@ -14,9 +14,7 @@ static const char *const err_texts[] = {
 #undef X
 };
 
-const char *lmp_err_code(lmp_err e) {
-  return (unsigned)e < LMP_E_COUNT ? err_codes[e] : "unknown";
-}
+const char *lmp_err_code(lmp_err e) { return (unsigned)e < LMP_E_COUNT ? err_codes[e] : "unknown"; }
 
 const char *lmp_err_text(lmp_err e) {
   return (unsigned)e < LMP_E_COUNT ? err_texts[e] : "unknown error";

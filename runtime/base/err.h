@@ -6,20 +6,20 @@
 #include "base/defs.h"
 
 /*   name       string for scripts   text for people */
-#define LMP_ERRORS(X)                                                    \
-  X(OK, "ok", "no error")                                                \
-  X(TIMEOUT, "timeout", "timed out")                                     \
-  X(CLOSED, "closed", "closed")                                          \
-  X(BROKEN, "broken", "broken")                                          \
-  X(DIED, "died", "the process died")                                    \
-  X(REFUSED, "refused", "refused")                                       \
-  X(TOOLARGE, "toolarge", "larger than the family's shared memory")      \
-  X(SYSTEM, "system", "system error")                                    \
-  X(INTR, "interrupted", "interrupted by a signal")                      \
-  X(NOMEM, "nomem", "the family's shared memory is full")                \
-  X(NOSLOT, "noslot", "the family's tables are full")                    \
-  X(GONE, "gone", "the object is gone")                                  \
-  X(INVAL, "invalid", "invalid argument")                                \
+#define LMP_ERRORS(X)                                               \
+  X(OK, "ok", "no error")                                           \
+  X(TIMEOUT, "timeout", "timed out")                                \
+  X(CLOSED, "closed", "closed")                                     \
+  X(BROKEN, "broken", "broken")                                     \
+  X(DIED, "died", "the process died")                               \
+  X(REFUSED, "refused", "refused")                                  \
+  X(TOOLARGE, "toolarge", "larger than the family's shared memory") \
+  X(SYSTEM, "system", "system error")                               \
+  X(INTR, "interrupted", "interrupted by a signal")                 \
+  X(NOMEM, "nomem", "the family's shared memory is full")           \
+  X(NOSLOT, "noslot", "the family's tables are full")               \
+  X(GONE, "gone", "the object is gone")                             \
+  X(INVAL, "invalid", "invalid argument")                           \
   X(FORMAT, "format", "the shared memory has another format")
 
 typedef enum lmp_err {

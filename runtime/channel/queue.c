@@ -21,7 +21,8 @@
 /* Cells that the collector looks at before it lets getters in. */
 #define TRACE_BATCH 256
 
-lmp_err lmp_queue_new(lmp_me *me, const char *name, size_t namelen, uint32_t maxsize, lmp_handle *h) {
+lmp_err lmp_queue_new(lmp_me *me, const char *name, size_t namelen, uint32_t maxsize,
+                      lmp_handle *h) {
   lmp_obj *o;
   lmp_err e = lmp_obj_new(me, LMP_KIND_QUEUE, name, namelen, &o);
   if (e) return e;
@@ -206,7 +207,8 @@ const char *lmp_queue_valid(lmp_me *me, lmp_obj *o) {
   while (off) {
     lmp_seg *seg = lmp_seg_at(me->a, off);
     if (lmp_block_owner(me->a, off) != LMP_TAG_SHARED) return "Q2: a segment is not tagged";
-    uint32_t end = seg->sg_next ? lmp_seg_at(me->a, seg->sg_next)->sg_base : lmp_qpos_cells(q->qt_pos);
+    uint32_t end =
+        seg->sg_next ? lmp_seg_at(me->a, seg->sg_next)->sg_base : lmp_qpos_cells(q->qt_pos);
     while (lmp_qpos_cells(pos) != end) {
       const lmp_cell *cell = lmp_seg_cell(seg, lmp_qpos_cells(pos));
       uint32_t cells = lmp_cell_count(cell);

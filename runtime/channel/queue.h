@@ -14,7 +14,7 @@ typedef uint64_t lmp_qpos;
 typedef struct lmp_queue {
   /* The putters' line, under qt_lock. */
   uint32_t qt_lock;
-  uint32_t qt_nh;    /* messages with handles that were put */
+  uint32_t qt_nh; /* messages with handles that were put */
   lmp_qpos qt_pos;
   uint64_t qt_seg;   /* last segment, 0: there is none */
   uint64_t qt_first; /* the segment that began the chain, for the first getter */
@@ -63,7 +63,8 @@ typedef struct lmp_inbox {
   lmp_in *in;
   uint32_t max;
   uint32_t n;
-  bool more; /* set by the caller: it has other messages in hand, so none that is to be taken alone */
+  bool
+      more; /* set by the caller: it has other messages in hand, so none that is to be taken alone */
 } lmp_inbox;
 
 LMP_NODISCARD bool lmp_inbox_init(lmp_inbox *box);

@@ -141,7 +141,8 @@ static void inbox_add(lmp_me *me, lmp_inbox *box, size_t *used, const lmp_cell *
 
 /* Takes up to `max` messages; one that is not simple is taken by itself. *tail: the queue's end when it
  * is empty. The segment that was used up is freed after the unlock. */
-static uint64_t take_locked(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box, lmp_qpos *tail) {
+static uint64_t take_locked(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box,
+                            lmp_qpos *tail) {
   cursor c;
   size_t used = 0;
   uint64_t block = 0;
@@ -187,7 +188,8 @@ static void get_try(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box, lmp_
 }
 
 /* Sleeps until the queue moves on from the end `tail`, at which it was found empty. */
-static lmp_err wait_message(lmp_me *me, lmp_obj *o, lmp_qpos tail, uint64_t deadline, bool *waiting) {
+static lmp_err wait_message(lmp_me *me, lmp_obj *o, lmp_qpos tail, uint64_t deadline,
+                            bool *waiting) {
   lmp_queue *q = lmp_queue_of(o);
   if (lmp_queue_spin(me, &q->qt_pos, tail)) return LMP_OK;
   if (lmp_load_rlx64(&q->qt_seg)) lmp_queue_trim(me, q);

@@ -69,7 +69,8 @@ static void cell_write(lmp_cell *c, const lmp_msg *m, uint64_t block) {
 static uint32_t room_left(lmp_queue *q, lmp_qpos pos) {
   uint32_t max = q->qf_max ? q->qf_max : LMP_QUEUE_MAX;
   if (lmp_qpos_diff(pos, q->qt_head) >= max) {
-    q->qt_head = lmp_load_acq64(&q->qh_pos); /* pairs with the getters' store: the cells were read */
+    q->qt_head =
+        lmp_load_acq64(&q->qh_pos); /* pairs with the getters' store: the cells were read */
   }
   uint32_t size = lmp_qpos_diff(pos, q->qt_head);
   return size < max ? max - size : 0;
@@ -113,7 +114,8 @@ static void put_logged(lmp_me *me, lmp_queue *q, lmp_seg *seg, lmp_qpos pos, con
     for (uint32_t i = 0; i < m->nhandles; i++) lmp_obj_stamp(me, m->handles[i]);
     lmp_tx_set32(me, &q->qt_nh, q->qt_nh + 1);
   }
-  lmp_tx_set64(me, &q->qt_pos, lmp_qpos_add(pos, msg_cells(m), 1)); /* last: getters look at it first */
+  lmp_tx_set64(me, &q->qt_pos,
+               lmp_qpos_add(pos, msg_cells(m), 1)); /* last: getters look at it first */
   lmp_tx_commit(me);
 }
 

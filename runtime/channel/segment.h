@@ -29,7 +29,7 @@ enum { LMP_CELL_INLINE = 1, LMP_CELL_BLOCK = 2 };
 typedef struct lmp_cell {
   uint8_t ce_kind;
   uint8_t ce_cells; /* how many it takes, and LMP_CELL_ALONE */
-  uint16_t ce_len; /* bytes of an inline message, without handles */
+  uint16_t ce_len;  /* bytes of an inline message, without handles */
   uint32_t ce_nhandles;
   union {
     uint8_t bytes[LMP_CELL - LMP_CELL_HEAD]; /* and on into the next cells */
@@ -56,7 +56,9 @@ static inline uint32_t lmp_qpos_diff(lmp_qpos tail, lmp_qpos head) {
   return (lmp_qpos_count(tail) - lmp_qpos_count(head)) & LMP_QCOUNT_MASK;
 }
 
-static inline lmp_queue *lmp_queue_of(const lmp_obj *o) { return (lmp_queue *)(uintptr_t)o->ob_body; }
+static inline lmp_queue *lmp_queue_of(const lmp_obj *o) {
+  return (lmp_queue *)(uintptr_t)o->ob_body;
+}
 
 /* The half of a position that is slept on (little endian). */
 static inline uint32_t *lmp_qpos_word(lmp_qpos *p) { return (uint32_t *)(void *)p; }

@@ -165,7 +165,8 @@ static int core_fork(lua_State *L) {
   lmp_handle h;
   bool in_child;
   s.name = luaL_checklstring(L, 1, &s.namelen);
-  s.limits = (lmp_limits){limit_field(L, 4, "memory"), limit_field(L, 4, "cpu"), limit_field(L, 4, "files")};
+  s.limits = (lmp_limits){limit_field(L, 4, "memory"), limit_field(L, 4, "cpu"),
+                          limit_field(L, 4, "files")};
   lua_settop(L, 7);
   l_me(L, st);
   hook_exit(L, st);
@@ -175,18 +176,21 @@ static int core_fork(lua_State *L) {
     l_reach(L, st->codec, 1, 8, st->nhandles);
     lua_settop(L, 8);
   }
-  s.reach = handles_of(L, &s.nreach); /* 9 */
+  s.reach = handles_of(L, &s.nreach);            /* 9 */
   l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS); /* 10 */
-  child_thread(L); /* 11 */
-  luaL_checkstack(L, 20, NULL); /* nothing may fail after the fork */
+  child_thread(L);                               /* 11 */
+  luaL_checkstack(L, 20, NULL);                  /* nothing may fail after the fork */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
-    return luaL_error(L, "cannot start process '%s' by fork: this process has several threads"
-                         " (use start method 'spawn' or 'forkserver')", s.name);
+    return luaL_error(L,
+                      "cannot start process '%s' by fork: this process has several threads"
+                      " (use start method 'spawn' or 'forkserver')",
+                      s.name);
   }
   if (e) return l_raise(L, lua_pushfstring(L, "cannot start process '%s'", s.name), e);
   if (in_child) {
-    if (lmp_os_set_limits(&s.limits)) fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
+    if (lmp_os_set_limits(&s.limits))
+      fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
     run_child(L, st, h, u);
   }
   lua_settop(L, 10);
@@ -274,8 +278,9 @@ static int push_death(lua_State *L, const l_obj *u) {
     text = lua_pushfstring(L, "process '%s' (pid %I) was killed by signal %d (%s)", who, pid, code,
                            strsignal(code));
   } else {
-    text = lua_pushfstring(L, "process '%s' (pid %I) exited with status %d before its target returned",
-                           who, pid, code);
+    text =
+        lua_pushfstring(L, "process '%s' (pid %I) exited with status %d before its target returned",
+                        who, pid, code);
   }
   return l_result(L, false, LMP_E_DIED, text);
 }
@@ -382,12 +387,24 @@ static int core_size(lua_State *L) {
 }
 
 static const luaL_Reg process_core[] = {
-    {"fork", core_fork},         {"join", core_join},       {"is_alive", core_is_alive},
-    {"exitcode", core_exitcode}, {"pid", core_pid},         {"signal", core_signal},
-    {"describe", core_describe}, {"is_self", core_is_self}, {"result", core_result},
-    {"close", core_close},       {"know", core_know},       {"set_wrap", core_set_wrap},
-    {"self", core_self},         {"parent", core_parent},   {"children", core_children},
-    {"class", core_class},       {"address", core_address}, {"size", core_size},
+    {"fork", core_fork},
+    {"join", core_join},
+    {"is_alive", core_is_alive},
+    {"exitcode", core_exitcode},
+    {"pid", core_pid},
+    {"signal", core_signal},
+    {"describe", core_describe},
+    {"is_self", core_is_self},
+    {"result", core_result},
+    {"close", core_close},
+    {"know", core_know},
+    {"set_wrap", core_set_wrap},
+    {"self", core_self},
+    {"parent", core_parent},
+    {"children", core_children},
+    {"class", core_class},
+    {"address", core_address},
+    {"size", core_size},
     {"any_handle", core_any_handle},
     {NULL, NULL},
 };

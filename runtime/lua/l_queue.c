@@ -54,8 +54,8 @@ static int put_result(lua_State *L, lmp_err e) {
 }
 
 /* Numbers, short strings and the like need no codec. */
-static lmp_err put_scalar(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline, const uint8_t *bytes,
-                          size_t len) {
+static lmp_err put_scalar(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline,
+                          const uint8_t *bytes, size_t len) {
   lmp_iov piece = {bytes, len};
   lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
   for (;;) {
@@ -117,13 +117,14 @@ static lua_Integer list_length(lua_State *L, int arg) {
   return n;
 }
 
-static const lmp_msg *encode_list(lua_State *L, l_codec *c, int arg, lua_Integer from, lua_Integer to,
-                                  size_t *n) {
+static const lmp_msg *encode_list(lua_State *L, l_codec *c, int arg, lua_Integer from,
+                                  lua_Integer to, size_t *n) {
   char root[48] = "list";
   l_encode_begin(c);
   for (lua_Integer i = from; i <= to; i++) {
     /* Only what may fail needs the name of its place. */
-    if (lua_rawgeti(L, arg, i) > LUA_TSTRING) snprintf(root, sizeof root, "list[%lld]", (long long)i);
+    if (lua_rawgeti(L, arg, i) > LUA_TSTRING)
+      snprintf(root, sizeof root, "list[%lld]", (long long)i);
     l_encode(L, c, -1, root, PUT_FLAGS);
     lua_pop(L, 1); /* the list still holds it */
   }

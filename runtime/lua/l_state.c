@@ -119,7 +119,8 @@ void l_interrupted(lua_State *L) {
   lua_Hook hook = lua_gethook(main);
   if (!hook) return;
   /* A signal handler hooks the main thread; a wait inside a coroutine is interrupted as well. */
-  if (main != L && !lua_gethook(L)) lua_sethook(L, hook, lua_gethookmask(main), lua_gethookcount(main));
+  if (main != L && !lua_gethook(L))
+    lua_sethook(L, hook, lua_gethookmask(main), lua_gethookcount(main));
   l_state_uv(L, L_UV_NOP);
   lua_call(L, 0, 0); /* the hook runs at the call */
 }
@@ -267,7 +268,8 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_misc_funcs(L, st);
   int module = lua_gettop(L);
   l_process_core(L, st);
-  for (const struct l_lualib *lib = l_lualib; lib->name; lib++) run_lualib(L, lib, module, module + 1);
+  for (const struct l_lualib *lib = l_lualib; lib->name; lib++)
+    run_lualib(L, lib, module, module + 1);
   lua_settop(L, module);
   return 1;
 }

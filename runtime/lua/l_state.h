@@ -12,14 +12,14 @@
 
 /* One for each main Lua state in which the module was opened: a userdata in the registry. */
 typedef struct l_state {
-  lmp_family *f;     /* NULL until the first object */
-  uint64_t memory;   /* limit for the family to be made */
+  lmp_family *f;   /* NULL until the first object */
+  uint64_t memory; /* limit for the family to be made */
   l_codec *codec;
   lmp_inbox inbox;
-  size_t nhandles;   /* open handle userdata of this state */
-  bool inbox_used;   /* by an outer call: a message's module is being required */
+  size_t nhandles;        /* open handle userdata of this state */
+  bool inbox_used;        /* by an outer call: a message's module is being required */
   lmp_family **exit_slot; /* what the exit handler looks at; NULL in it: nothing to do any more */
-  uint64_t hooked;   /* epoch of the family in which the handler was registered */
+  uint64_t hooked;        /* epoch of the family in which the handler was registered */
 } l_state;
 
 /* A handle: userdata with one of the metatables of l_state_metatable. */
@@ -27,8 +27,8 @@ typedef struct l_state {
 typedef struct l_obj {
   uint64_t magic;
   l_state *st;
-  lmp_obj *o;      /* the object, while open and epoch is the family's */
-  uint64_t epoch;  /* of the family, when the handle was last taken hold of */
+  lmp_obj *o;     /* the object, while open and epoch is the family's */
+  uint64_t epoch; /* of the family, when the handle was last taken hold of */
   lmp_handle h;
   uint32_t kind;
   bool open;

@@ -72,7 +72,8 @@ static bool child_ended(const lmp_child *child, uint32_t *word) {
   lmp_exit end;
   int r = lmp_os_ended(child->pid, &end);
   if (r < 0) {
-    if (child->pidfd >= 0 && lmp_os_wait_fd(child->pidfd, LMP_NOWAIT) == LMP_TIMED_OUT) return false;
+    if (child->pidfd >= 0 && lmp_os_wait_fd(child->pidfd, LMP_NOWAIT) == LMP_TIMED_OUT)
+      return false;
     r = lmp_os_exit_status(child->pid, 0, child->pidfd, &end);
     if (r != 1) {
       *word = LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;

@@ -147,7 +147,8 @@ static bool on_death(lmp_me *me, uint32_t slot) {
   if (!o || lmp_load_acq32(&lmp_process_of(o)->ps_exit)) return true;
   int known = lmp_os_exit_status((int64_t)p->pr_pid, p->pr_start, -1, &end);
   if (known == 0) return false; /* its files are closed, but it is no zombie yet */
-  uint32_t word = known == 1 ? exit_word(&end) : LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;
+  uint32_t word =
+      known == 1 ? exit_word(&end) : LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;
   lmp_process_exit_set(me, o, word);
   lmp_log((const lmp_family *)me->a, LMP_LOG_INFO,
           "found process '%.*s' (pid %llu) dead; repaired what it left", (int)o->ob_namelen,
@@ -261,8 +262,9 @@ void lmp_log(const lmp_family *f, lmp_log_level level, const char *fmt, ...) {
   va_list args;
   if (LMP_LIKELY(f->log < level)) return;
   const lmp_obj *self = lmp_obj_at(&f->a, f->self.obj);
-  int n = snprintf(line, sizeof line, "luamp: [%.*s %lld] ", (int)lmp_min_u64(self->ob_namelen, 200),
-                   lmp_obj_name(&f->a, self), (long long)lmp_os_pid());
+  int n =
+      snprintf(line, sizeof line, "luamp: [%.*s %lld] ", (int)lmp_min_u64(self->ob_namelen, 200),
+               lmp_obj_name(&f->a, self), (long long)lmp_os_pid());
   va_start(args, fmt);
   n += vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
   va_end(args);

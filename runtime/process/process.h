@@ -50,14 +50,14 @@ typedef struct lmp_family {
   lmp_arena a;
   uint64_t *fork_page; /* holds `serial`; zero after a fork */
   uint64_t serial;
-  uint64_t epoch;      /* grows with every fork on the way from the main process */
-  bool is_child;       /* made by lmp_process_fork */
-  bool ended;          /* lmp_family_end ran */
+  uint64_t epoch; /* grows with every fork on the way from the main process */
+  bool is_child;  /* made by lmp_process_fork */
+  bool ended;     /* lmp_family_end ran */
   lmp_handle self, parent;
-  int null_fd;         /* what children read as their standard input; -1 until the first */
+  int null_fd; /* what children read as their standard input; -1 until the first */
   lmp_log_level log;
-  pthread_key_t key;   /* lmp_me of each thread */
-  pthread_mutex_t mu;  /* children; a leaf but for the arena's */
+  pthread_key_t key;  /* lmp_me of each thread */
+  pthread_mutex_t mu; /* children; a leaf but for the arena's */
   lmp_child *children;
   uint32_t nchildren, capchildren;
 } lmp_family;
@@ -138,7 +138,8 @@ void lmp_process_signal(lmp_family *f, lmp_me *me, lmp_handle h, int sig);
 void lmp_process_exit_set(lmp_me *me, lmp_obj *o, uint32_t exit);
 /* lmp_process_result_set: stores what the target returned (LMP_RESULT_VALUES) or a text
  * (LMP_RESULT_ERROR), once; an empty message takes no memory. Waits while memory is full. LMP_E_TOOLARGE, LMP_E_INTR. */
-LMP_NODISCARD lmp_err lmp_process_result_set(lmp_me *me, lmp_obj *o, uint32_t kind, const lmp_msg *m);
+LMP_NODISCARD lmp_err lmp_process_result_set(lmp_me *me, lmp_obj *o, uint32_t kind,
+                                             const lmp_msg *m);
 
 /* lmp_process_exit: the end of a child: lmp_family_end, then publishes `code` and leaves. Never
  * returns. */
