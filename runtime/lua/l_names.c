@@ -157,7 +157,7 @@ static void value_add(lua_State *L, l_codec *c, uint32_t parent, const void *ski
 
 /* Pushes what the path of entry `at` leads to now; nil when it leads nowhere. */
 static void entry_push(lua_State *L, l_codec *c, uint32_t at) {
-  uint32_t way[L_PATH_MAX + 1];
+  uint32_t way[L_PATH_MAX + 1] = {0};
   unsigned n = 0;
   for (uint32_t i = at; i != NO_PARENT; i = c->names.entries[i].parent) way[n++] = i;
   lua_rawgeti(L, LUA_REGISTRYINDEX, c->loaded);

@@ -13,9 +13,9 @@
 /* -- the end of this program --------------------------------------------------------------------- */
 
 /* exit() in a child that luamp forked is its end in the family; what else was registered for the end
- * was the parent's. In the main process it waits for the children. `arg` outlives the Lua state. */
+ * was the parent's. In the main process it waits for the children. */
 static void at_exit(int status, void *arg) {
-  lmp_family *f = *(lmp_family **)arg;
+  lmp_family *f = ((l_exit *)arg)->f;
   if (!f || lmp_family_forked(f)) return;
   if (f->is_child) lmp_process_exit(f, status);
   if (lmp_family_end(f, false) == LMP_E_INTR) (void)lmp_family_end(f, true);
@@ -24,11 +24,12 @@ static void at_exit(int status, void *arg) {
 /* Once in each process that starts others or was started. */
 static void hook_exit(lua_State *L, l_state *st) {
   if (st->hooked == st->f->epoch) return;
-  if (!st->exit_slot) st->exit_slot = malloc(sizeof *st->exit_slot);
-  if (!st->exit_slot || !lmp_os_on_exit(at_exit, st->exit_slot)) {
+  if (!st->at_exit) st->at_exit = malloc(sizeof *st->at_exit);
+  if (!st->at_exit || !lmp_os_on_exit(at_exit, st->at_exit)) {
     luaL_error(L, "cannot register the end of the process");
+    return; /* not reached */
   }
-  *st->exit_slot = st->f;
+  st->at_exit->f = st->f;
   st->hooked = st->f->epoch;
 }
 

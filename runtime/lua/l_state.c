@@ -25,7 +25,7 @@ static int state_gc(lua_State *L) {
   st->f = NULL;
   lmp_inbox_fini(&st->inbox);
   if (f && !f->is_child && !lmp_family_forked(f)) {
-    if (st->exit_slot) *st->exit_slot = NULL;
+    if (st->at_exit) st->at_exit->f = NULL;
     while (lmp_family_end(f, false) == LMP_E_INTR) {
     }
     lmp_family_free(f);

@@ -10,16 +10,21 @@
 #include "lua/l_message.h"
 #include "process/process.h"
 
+/* What the handler of the process's end knows; it outlives the Lua state. */
+typedef struct l_exit {
+  lmp_family *f; /* NULL: nothing to do any more */
+} l_exit;
+
 /* One for each main Lua state in which the module was opened: a userdata in the registry. */
 typedef struct l_state {
   lmp_family *f;   /* NULL until the first object */
   uint64_t memory; /* limit for the family to be made */
   l_codec *codec;
   lmp_inbox inbox;
-  size_t nhandles;        /* open handle userdata of this state */
-  bool inbox_used;        /* by an outer call: a message's module is being required */
-  lmp_family **exit_slot; /* what the exit handler looks at; NULL in it: nothing to do any more */
-  uint64_t hooked;        /* epoch of the family in which the handler was registered */
+  size_t nhandles; /* open handle userdata of this state */
+  bool inbox_used; /* by an outer call: a message's module is being required */
+  l_exit *at_exit; /* NULL until the handler is registered */
+  uint64_t hooked; /* epoch of the family in which the handler was registered */
 } l_state;
 
 /* A handle: userdata with one of the metatables of l_state_metatable. */

@@ -24,10 +24,11 @@ bool lmp_children_reserve(lmp_family *f) {
   if (f->nchildren == f->capchildren) {
     uint32_t cap = f->capchildren ? f->capchildren * 2 : 8;
     lmp_child *list = realloc(f->children, cap * sizeof *list);
-    ok = list != NULL;
-    if (ok) {
+    if (list) {
       f->children = list;
       f->capchildren = cap;
+    } else {
+      ok = false;
     }
   }
   pthread_mutex_unlock(&f->mu);

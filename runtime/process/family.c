@@ -266,6 +266,7 @@ void lmp_log(const lmp_family *f, lmp_log_level level, const char *fmt, ...) {
       snprintf(line, sizeof line, "luamp: [%.*s %lld] ", (int)lmp_min_u64(self->ob_namelen, 200),
                lmp_obj_name(&f->a, self), (long long)lmp_os_pid());
   va_start(args, fmt);
+  /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start stands above */
   n += vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
   va_end(args);
   if (n > (int)sizeof line - 2) n = (int)sizeof line - 2;
