@@ -123,12 +123,12 @@ local readers = {}
 
 function readers.pid(self)
   local handle = rawget(self, "_handle")
-  return handle and core.pid(handle)
+  return handle and core.pid(handle) or nil
 end
 
 function readers.exitcode(self)
   local handle = rawget(self, "_handle")
-  return handle and core.exitcode(handle)
+  return handle and core.exitcode(handle) or nil
 end
 
 function readers.name(self)
@@ -181,7 +181,9 @@ local function make_metatable(class)
 end
 
 local function blank(class)
-  return setmetatable({ _state = "new", _daemon = false, _detached = false }, classes[class])
+  -- With room for what start() sets: it must not fail once the process runs.
+  return setmetatable({ _state = "new", _daemon = false, _detached = false, _handle = false, _method = false },
+    classes[class])
 end
 
 local function number(self)
@@ -320,7 +322,7 @@ function Process:start()
   rawset(self, "_method", method)
   rawset(self, "_handle", handle)
   rawset(self, "_state", "started")
-  core.know(handle, self)
+  pcall(core.know, handle, self)
   return self
 end
 
@@ -347,7 +349,7 @@ end
 function Process:is_alive()
   check_self(self, "is_alive")
   local handle = rawget(self, "_handle")
-  return handle ~= nil and core.is_alive(handle)
+  return handle and core.is_alive(handle) or false
 end
 
 function Process:result(timeout)

@@ -34,6 +34,13 @@ static bool obj_needed(const lmp_obj *o, uint32_t epoch) {
   return lmp_load_acq32(&o->ob_sent) == epoch || lmp_load_acq32(&o->ob_mark) == epoch;
 }
 
+static bool look_through(lmp_me *me, lmp_obj *o) {
+  const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? me->a->kinds[o->ob_kind] : NULL;
+  if (!kind || !kind->trace) return false;
+  kind->trace(me, o);
+  return true;
+}
+
 static bool pass(lmp_me *me, uint32_t epoch) {
   lmp_arena *a = me->a;
   uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
@@ -42,10 +49,11 @@ static bool pass(lmp_me *me, uint32_t epoch) {
     lmp_obj *o = lmp_obj_at(a, i);
     if (!obj_is_live(o) || lmp_load_rlx32(&o->ob_scan) == epoch || !obj_needed(o, epoch)) continue;
     lmp_store_rlx32(&o->ob_scan, epoch);
-    const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? a->kinds[o->ob_kind] : NULL;
-    if (!kind || !kind->trace) continue;
-    kind->trace(me, o);
-    found = true;
+    /* It may end meanwhile, but its slot stays as it is: pairs with slot_claim. */
+    lmp_store_rlx32(&a->h->hd_gc_scan, i);
+    lmp_fence_sc();
+    if (obj_is_live(o)) found |= look_through(me, o);
+    lmp_store_rel32(&a->h->hd_gc_scan, 0);
   }
   return found;
 }

@@ -63,7 +63,9 @@ typedef struct lmp_hdr {
   uint32_t hd_gc_lock;
   uint32_t hd_gc_epoch; /* written under hd_gc_lock; from 1 */
   uint32_t hd_gc_debt;  /* objects dropped since the last run; only a hint */
-  uint32_t hd_pad4[13];
+  uint32_t
+      hd_gc_scan; /* object that the collector looks through; its slot is not to be made anew */
+  uint32_t hd_pad4[12];
 
   uint32_t hd_class_hint[LMP_CLASSES]; /* first span of the class that may have room; only hints */
 } lmp_hdr;

@@ -91,8 +91,9 @@ void lmp_me_detach(lmp_me *me) {
 
 bool lmp_ctx_dead(const lmp_arena *a, uint32_t index) {
   lmp_ctx *c = &a->ctxs[index];
-  return (lmp_load_acq32(lmp_os_life_word(&c->cx_life)) & LMP_LIFE_DEAD) &&
-         (lmp_load_acq32(&c->cx_state) & 0xff) == LMP_CTX_LIVE;
+  /* The state first: the mark of a slot's last owner must not be taken for that of its next one. */
+  return (lmp_load_acq32(&c->cx_state) & 0xff) == LMP_CTX_LIVE &&
+         (lmp_load_acq32(lmp_os_life_word(&c->cx_life)) & LMP_LIFE_DEAD);
 }
 
 bool lmp_proc_dead(const lmp_arena *a, uint32_t slot) {

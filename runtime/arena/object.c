@@ -61,6 +61,11 @@ static lmp_obj *slot_claim(lmp_me *me, uint32_t from, uint32_t to) {
     if (i >= lmp_load_rlx32(&a->h->hd_obj_hwm) && !table_reach(a, i)) return NULL;
     if (lmp_load_rlx32(&o->ob_state) != LMP_OBJ_FREE) continue;
     if (!lmp_swap_if32(&o->ob_state, LMP_OBJ_FREE, LMP_OBJ_STATE(LMP_OBJ_NEW, me->id))) continue;
+    lmp_fence_after_rmw(); /* the state before the look: pairs with the collector's fence */
+    if (lmp_load_acq32(&a->h->hd_gc_scan) == i) {
+      lmp_store_rel32(&o->ob_state, LMP_OBJ_FREE);
+      continue;
+    }
     lmp_store_rlx32(&a->h->hd_obj_hint, i + 1);
     return o;
   }
@@ -93,11 +98,13 @@ lmp_err lmp_obj_new(lmp_me *me, uint32_t kind, const char *name, size_t namelen,
   /* CRASH: NEW: the reaper frees the slot, the sweep the text. */
   if (lmp_load_rlx32(&o->ob_gen) == 0) lmp_store_rlx32(&o->ob_gen, 1);
   o->ob_kind = kind;
-  o->ob_sent = o->ob_mark = o->ob_scan = 0;
+  lmp_store_rlx32(&o->ob_sent, 0);
+  lmp_store_rlx32(&o->ob_mark, 0);
+  lmp_store_rlx32(&o->ob_scan, 0);
   o->ob_name = text;
   o->ob_namelen = (uint32_t)namelen;
   if (namelen && !text) memcpy(o->ob_short, name, namelen);
-  memset(o->ob_holders, 0, sizeof o->ob_holders);
+  for (unsigned i = 0; i < LMP_HOLDER_WORDS; i++) lmp_store_rlx64(&o->ob_holders[i], 0);
   memset(o->ob_body, 0, sizeof o->ob_body);
   *out = o;
   return LMP_OK;

@@ -67,12 +67,16 @@ static void handle_known(lua_State *L, lmp_handle h) {
   lua_pop(L, 1);
 }
 
-void l_open(lua_State *L, l_obj *u, lmp_handle h) {
+void l_open_quietly(l_obj *u, lmp_handle h) {
   u->h = h;
   u->o = lmp_obj_at(&u->st->f->a, h.obj);
   u->epoch = u->st->f->epoch;
   u->open = true;
   u->st->nhandles++;
+}
+
+void l_open(lua_State *L, l_obj *u, lmp_handle h) {
+  l_open_quietly(u, h);
   handle_known(L, h);
 }
 

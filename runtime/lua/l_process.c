@@ -14,9 +14,9 @@
 
 /* exit() in a child that luamp forked is its end in the family; what else was registered for the end
  * was the parent's. In the main process it waits for the children. */
-static void at_exit(int status, void *arg) {
-  lmp_family *f = ((l_exit *)arg)->f;
-  if (!f || lmp_family_forked(f)) return;
+static void at_exit(int status, lmp_at_exit *hook) {
+  lmp_family *f = ((l_exit *)(void *)hook)->f;
+  if (lmp_family_forked(f)) return;
   if (f->is_child) lmp_process_exit(f, status);
   if (lmp_family_end(f, false) == LMP_E_INTR) (void)lmp_family_end(f, true);
 }
@@ -24,12 +24,10 @@ static void at_exit(int status, void *arg) {
 /* Once in each process that starts others or was started. */
 static void hook_exit(lua_State *L, l_state *st) {
   if (st->hooked == st->f->epoch) return;
-  if (!st->at_exit) st->at_exit = malloc(sizeof *st->at_exit);
-  if (!st->at_exit || !lmp_os_on_exit(at_exit, st->at_exit)) {
-    luaL_error(L, "cannot register the end of the process");
-    return; /* not reached */
-  }
-  st->at_exit->f = st->f;
+  if (!st->at_exit) st->at_exit = calloc(1, sizeof *st->at_exit);
+  if (!st->at_exit) luaL_error(L, "not enough memory");
+  *st->at_exit = (l_exit){.hook = {.fn = at_exit, .next = st->at_exit->hook.next}, .f = st->f};
+  if (!lmp_os_at_exit(&st->at_exit->hook)) luaL_error(L, "cannot register the end of the process");
   st->hooked = st->f->epoch;
 }
 
@@ -116,35 +114,62 @@ static void report_failure(lua_State *L, l_state *st) {
   }
 }
 
-/* The child's life. Stack indices: child_main at 6, the instance at 7, what it reaches at 8, the handle
- * that was to be the parent's at 10, a stack of its own at 11: the parent's calls are not the child's, nor
- * in its tracebacks. */
-static void run_child(lua_State *L, l_state *st, lmp_handle self, l_obj *u) {
-  size_t n = lua_rawlen(L, 8);
-  int code = 0;
+static int protected_report(lua_State *L) {
+  l_state *st = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  report_failure(L, st);
+  return 0;
+}
+
+/* The child's life: child_main, instance, reached handles, own handle, coroutine -> exit code. It runs in
+ * the coroutine: the parent's calls are not the child's, nor in its tracebacks. */
+static int child_life(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  l_obj *u = lua_touserdata(L, 4);
+  lua_State *C = lua_tothread(L, 5);
+  lmp_handle self = st->f->self;
+  size_t n = lua_rawlen(L, 3);
   hook_exit(L, st);
   for (size_t i = 1; i <= n; i++) {
-    lua_rawgeti(L, 8, (lua_Integer)i);
+    lua_rawgeti(L, 3, (lua_Integer)i);
     l_rebind(L, -1);
     lua_pop(L, 1);
   }
   lmp_obj_ref(l_me(L, st), self);
   l_open(L, u, self);
   l_state_uv(L, L_UV_HANDLES); /* the instance stands for this process */
-  lua_pushvalue(L, 7);
+  lua_pushvalue(L, 2);
   lua_rawseti(L, -2, self.obj);
   lua_pop(L, 1);
-  lua_State *C = lua_tothread(L, 11);
   lua_pushcfunction(C, failure);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushcclosure(L, run_target, 1);
-  lua_pushvalue(L, 6);
-  lua_pushvalue(L, 7);
-  lua_pushvalue(L, 10);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 4);
   lua_xmove(L, C, 4);
-  if (lua_pcall(C, 3, 0, 1)) {
-    report_failure(C, st);
-    code = 1;
+  bool failed = lua_pcall(C, 3, 0, 1) != LUA_OK;
+  if (failed) { /* on C, where it was raised, but protected: C is in no call */
+    lua_pushcfunction(C, protected_report);
+    lua_insert(C, -2);
+    lua_pushlightuserdata(C, st);
+    (void)lua_pcall(C, 2, 0, 0);
+  }
+  lua_pushinteger(L, failed);
+  return 1;
+}
+
+/* In the child, on the parent's stack, where core_fork has it all: whatever is raised stays here. */
+LMP_NORETURN static void run_child(lua_State *L, l_state *st) {
+  static const int life[] = {12, 6, 7, 8, 10, 11};
+  int code = 1;
+  for (size_t i = 0; i < LMP_COUNT(life); i++) lua_pushvalue(L, life[i]);
+  if (lua_pcall(L, LMP_COUNT(life) - 1, 1, 0) == LUA_OK) {
+    code = (int)lua_tointeger(L, -1);
+  } else {
+    const char *text = lua_tostring(L, -1);
+    fprintf(stderr, "luamp: a process (pid %lld) failed: %s\n", (long long)lmp_os_pid(),
+            text ? text : "an error that is no string");
   }
   lmp_process_exit(st->f, code);
 }
@@ -180,7 +205,9 @@ static int core_fork(lua_State *L) {
   s.reach = handles_of(L, &s.nreach);            /* 9 */
   l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS); /* 10 */
   child_thread(L);                               /* 11 */
-  luaL_checkstack(L, 20, NULL);                  /* nothing may fail after the fork */
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, child_life, 1); /* 12 */
+  luaL_checkstack(L, 20, NULL);       /* nothing may be raised after the fork */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
     return luaL_error(L,
@@ -192,10 +219,10 @@ static int core_fork(lua_State *L) {
   if (in_child) {
     if (lmp_os_set_limits(&s.limits))
       fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
-    run_child(L, st, h, u);
+    run_child(L, st);
   }
   lua_settop(L, 10);
-  l_open(L, u, h);
+  l_open_quietly(u, h);
   return 1;
 }
 

@@ -287,10 +287,13 @@ static int q_get_many(lua_State *L) {
   lmp_inbox *box = box_get(L, u->st);
   lua_Integer n = 0;
   uint32_t ask = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+  /* Before anything is taken: what raises now loses nothing. */
+  lua_createtable(L, max < 256 ? (int)max : 256, 1);
+  lua_pushinteger(L, 0);
+  lua_setfield(L, -2, "n");
+  int list = lua_gettop(L);
   lmp_err e = get_wait(L, u, me, ask, deadline, box);
   if (e) return l_result(L, false, e, NULL);
-  lua_createtable(L, max < 256 ? (int)max : 256, 1);
-  int list = lua_gettop(L);
   while (box->n) {
     uint32_t got = box->n;
     append_box(L, u->st, me, box, list, n);

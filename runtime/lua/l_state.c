@@ -25,7 +25,8 @@ static int state_gc(lua_State *L) {
   st->f = NULL;
   lmp_inbox_fini(&st->inbox);
   if (f && !f->is_child && !lmp_family_forked(f)) {
-    if (st->at_exit) st->at_exit->f = NULL;
+    if (st->at_exit) lmp_os_at_exit_drop(&st->at_exit->hook);
+    free(st->at_exit);
     while (lmp_family_end(f, false) == LMP_E_INTR) {
     }
     lmp_family_free(f);

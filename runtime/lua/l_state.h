@@ -12,7 +12,8 @@
 
 /* What the handler of the process's end knows; it outlives the Lua state. */
 typedef struct l_exit {
-  lmp_family *f; /* NULL: nothing to do any more */
+  lmp_at_exit hook;
+  lmp_family *f;
 } l_exit;
 
 /* One for each main Lua state in which the module was opened: a userdata in the registry. */
@@ -71,6 +72,8 @@ void l_adopt(lua_State *L, l_state *st, lmp_handle h);
 /* l_prepare: pushes a closed handle, to be opened with l_open: own before you acquire. */
 l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind);
 void l_open(lua_State *L, l_obj *u, lmp_handle h);
+/* l_open_quietly: the same, raises nothing; but the value is not yet known as the one for its object. */
+void l_open_quietly(l_obj *u, lmp_handle h);
 /* l_rebind: after a fork, takes over the hold that the parent gave to the child. */
 void l_rebind(lua_State *L, int idx);
 

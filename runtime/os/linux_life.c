@@ -24,7 +24,8 @@ static pthread_mutex_t *mutex_of(lmp_life *life) { return (pthread_mutex_t *)(vo
 
 lmp_err lmp_os_life_take(lmp_life *life) {
   pthread_mutexattr_t attr;
-  *life = (lmp_life){{0}};
+  /* Others may be looking at the word: by stores that they may see in any order. */
+  for (unsigned i = 0; i < LMP_OS_LIFE_SIZE / 8; i++) lmp_store_rlx64(&life->opaque[i], 0);
   if (pthread_mutexattr_init(&attr)) return LMP_E_SYSTEM;
   pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
   pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -176,7 +177,49 @@ void lmp_os_exit(int code) {
   _exit(code);
 }
 
-bool lmp_os_on_exit(void (*fn)(int status, void *arg), void *arg) { return on_exit(fn, arg) == 0; }
+/* The library's list of exit handlers only grows, so there is one of ours in it for each process, with a
+ * list of its own behind it. */
+static struct {
+  pthread_mutex_t mu;
+  lmp_at_exit *first;
+  pid_t registered;
+} exits = {.mu = PTHREAD_MUTEX_INITIALIZER};
+
+static void run_exits(int status, void *arg) {
+  (void)arg;
+  for (;;) { /* one that was called is called once */
+    pthread_mutex_lock(&exits.mu);
+    lmp_at_exit *e = exits.first;
+    if (e) exits.first = e->next;
+    pthread_mutex_unlock(&exits.mu);
+    if (!e) return;
+    e->fn(status, e);
+  }
+}
+
+void lmp_os_at_exit_drop(lmp_at_exit *e) {
+  pthread_mutex_lock(&exits.mu);
+  for (lmp_at_exit **at = &exits.first; *at; at = &(*at)->next) {
+    if (*at != e) continue;
+    *at = e->next;
+    break;
+  }
+  pthread_mutex_unlock(&exits.mu);
+}
+
+bool lmp_os_at_exit(lmp_at_exit *e) {
+  bool ok = true;
+  lmp_os_at_exit_drop(e);
+  pthread_mutex_lock(&exits.mu);
+  if (exits.registered != getpid()) ok = on_exit(run_exits, NULL) == 0;
+  if (ok) {
+    exits.registered = getpid();
+    e->next = exits.first;
+    exits.first = e;
+  }
+  pthread_mutex_unlock(&exits.mu);
+  return ok;
+}
 
 void lmp_os_write_err(const char *text, size_t len) {
   while (len > 0) {

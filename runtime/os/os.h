@@ -151,8 +151,17 @@ LMP_NODISCARD lmp_err lmp_os_set_limits(const lmp_limits *limits);
  * up: exit handlers and finalisers were the parent's. */
 LMP_NORETURN void lmp_os_exit(int code);
 
-/* lmp_os_on_exit: has `fn(status, arg)` called when the process calls exit(). */
-bool lmp_os_on_exit(void (*fn)(int status, void *arg), void *arg);
+/* What is to be done when the process calls exit(); memory of the caller. */
+typedef struct lmp_at_exit {
+  void (*fn)(int status, struct lmp_at_exit *self);
+  struct lmp_at_exit *next;
+} lmp_at_exit;
+
+/* lmp_os_at_exit: has `e` called at exit(), before what was registered earlier; also in a child of fork
+ * that calls this for `e` again, before all that its parent registered. lmp_os_at_exit_drop takes it
+ * back. */
+LMP_NODISCARD bool lmp_os_at_exit(lmp_at_exit *e);
+void lmp_os_at_exit_drop(lmp_at_exit *e);
 
 /* lmp_os_sleep: sleeps until `deadline`; LMP_SIGNALLED when a signal handler ran. */
 lmp_woke lmp_os_sleep(uint64_t deadline);

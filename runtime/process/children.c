@@ -81,8 +81,9 @@ static bool child_ended(const lmp_child *child, uint32_t *word) {
       return true;
     }
   }
+  if (r != 1) return false;
   *word = LMP_EXITED | (end.signalled ? LMP_BY_SIGNAL : 0) | end.code;
-  return r == 1;
+  return true;
 }
 
 static void child_bury(lmp_family *f, lmp_me *me, const lmp_child *child, uint32_t word) {

@@ -18,10 +18,12 @@ static void process_destroy(lmp_me *me, lmp_obj *o) {
   uint64_t block = p->ps_result;
   if (!block) return;
   if (p->ps_result_nh) lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+  lmp_lock(me, &p->ps_lock); /* against a collector that is looking through it */
   lmp_tx_begin(me);
-  lmp_tx_set64(me, &p->ps_result, 0);
   lmp_tx_owner(me, block, me->id);
+  lmp_tx_set64(me, &p->ps_result, 0);
   lmp_tx_commit(me);
+  lmp_unlock(me, &p->ps_lock);
   lmp_free(me, block);
 }
 
@@ -29,11 +31,10 @@ static void process_trace(lmp_me *me, lmp_obj *o) {
   lmp_process *p = lmp_process_of(o);
   lmp_lock(me, &p->ps_lock); /* a result that is being set is either there or stamped afterwards */
   uint64_t block = p->ps_result;
-  uint32_t n = p->ps_result_nh;
-  lmp_unlock(me, &p->ps_lock);
-  if (!block) return;
+  uint32_t n = block ? p->ps_result_nh : 0;
   const lmp_handle *handles = lmp_at(me->a, block);
   for (uint32_t i = 0; i < n; i++) lmp_collect_mark(me, handles[i]);
+  lmp_unlock(me, &p->ps_lock);
 }
 
 const lmp_kind lmp_process_kind = {"Process", process_destroy, process_trace};

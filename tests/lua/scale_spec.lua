@@ -25,14 +25,13 @@ describe("what is made and dropped leaves nothing behind:", function()
 
   it("a million queues", function()
     local count = slow and 20000 or 1000000
-    for _ = 1, count // 10 do mp.Queue():put(true) end
-    collectgarbage()
-    local before, rss, fds = support.stats(), status("VmRSS"), descriptors()
-    for _ = 1, count do
-      local q = mp.Queue()
-      q:put(true)
+    local function make(n)
+      for _ = 1, n do mp.Queue():put(true) end
+      collectgarbage()
     end
-    collectgarbage()
+    make(count // 10)
+    local before, rss, fds = support.stats(), status("VmRSS"), descriptors()
+    make(count)
     local after = support.stats()
     assert.equal(before.memory, after.memory)
     assert.equal(before.objects, after.objects)

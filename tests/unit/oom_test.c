@@ -1,0 +1,405 @@
+/* oom_test.c: the bindings when Lua's memory is out, at every allocation.
+ * SPDX-License-Identifier: MIT
+ *
+ * A script runs with a Lua allocator that refuses everything from allocation N on, for N = 0, 1, ...
+ * until it comes to its end. Each time: an error about memory; no internal lock is held; what the script
+ * made in the shared memory is gone after a collection; and the state is as usable as before. */
+#include "core.h"
+
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "lua/l_state.h"
+#include "luamp.h"
+
+/* The status of a child that comes out of its process's start, which must not happen. */
+#define ESCAPED 96
+
+typedef struct budget {
+  long left; /* allocations that are granted; -1: all */
+  size_t used;
+} budget;
+
+static void *limited(void *ud, void *p, size_t old, size_t size) {
+  budget *b = ud;
+  if (!p) old = 0; /* it is the kind of the object */
+  if (size == 0) {
+    b->used -= old;
+    free(p);
+    return NULL;
+  }
+  if (size > old && b->left == 0) return NULL;
+  void *q = realloc(p, size);
+  if (!q) return NULL;
+  if (size > old && b->left > 0) b->left--;
+  b->used += size - old;
+  return q;
+}
+
+/* -- a state with what the scripts use ---------------------------------------------------------- */
+
+static int state_setup(lua_State *L) {
+  luaL_openlibs(L);
+  luaL_requiref(L, "luamp", luaopen_luamp, 0);
+  lua_setglobal(L, "mp");
+  if (luaL_dostring(L,
+                    "pcall(mp.configure, {memory = '4M'})\n"
+                    "q = mp.Queue()\n"
+                    "long = string.rep('long ', 1000)\n"
+                    "class = {__index = {hello = 1}}\n"
+                    "pcall(mp.register, 'class', class)\n")) {
+    return lua_error(L);
+  }
+  return 0;
+}
+
+static lua_State *state_open(budget *b) {
+  *b = (budget){.left = -1};
+  lua_State *L = lua_newstate(limited, b);
+  assert_non_null(L);
+  lua_pushcfunction(L, state_setup);
+  if (lua_pcall(L, 0, 0, 0)) fail_msg("%s", lua_tostring(L, -1));
+  return L;
+}
+
+/* The figures that must come back. */
+typedef struct figures {
+  uint32_t objects;
+  uint64_t memory;
+  size_t handles;
+} figures;
+
+static void wait_for_children(lmp_family *f, lmp_me *me) {
+  lmp_child child;
+  while (lmp_children_get(f, 0, &child)) {
+    lmp_obj_ref(me, child.h);
+    assert_int_equal(lmp_process_join(f, me, child.h, LMP_FOREVER), LMP_OK);
+    /* Not the end of one that came out of its process's start, into the parent's calls. */
+    assert_int_not_equal(lmp_process_poll(f, me, child.h), LMP_EXITED | ESCAPED);
+    lmp_obj_unref(me, child.h);
+  }
+}
+
+static figures state_rest(lua_State *L) {
+  lmp_me *me;
+  lua_settop(L, 0);
+  l_state *st = l_state_get(L);
+  assert_int_equal(lmp_family_me(st->f, &me), LMP_OK);
+  assert_int_equal(me->depth, 0);
+  for (uint32_t i = 0; i < me->a->h->hd_ctx_hwm; i++) {
+    const lmp_ctx *c = &me->a->ctxs[i];
+    assert_int_equal(lmp_load_acq32(&c->cx_want[0]), 0);
+    assert_int_equal(lmp_load_acq32(&c->cx_want[1]), 0);
+    assert_int_equal(lmp_load_acq32(&c->cx_txn), 0);
+    assert_int_equal(lmp_load_acq32(&c->cx_wait_n), 0);
+  }
+  assert_false(st->inbox_used);
+  wait_for_children(st->f, me);
+  lua_gc(L, LUA_GCCOLLECT);
+  lua_gc(L, LUA_GCCOLLECT);
+  lmp_reap_all(me);
+  lmp_collect(me);
+  return (figures){lmp_obj_count(me->a), lmp_memory_used(me->a), st->nhandles};
+}
+
+static const char usable[] =
+    "assert(q:empty(), 'a message is left')\n"
+    "assert(q:put{1, {2}, q, long, function() return long end})\n"
+    "local t = q:get()\n"
+    "assert(t[2][1] == 2 and t[3] == q and t[4] == long and t[5]() == long)\n"
+    "assert(q:put(7) and q:get() == 7)\n";
+
+static void is_usable(lua_State *L) {
+  if (luaL_dostring(L, usable)) fail_msg("not usable: %s", lua_tostring(L, -1));
+}
+
+/* What a failed script may have left on purpose: messages in the queue that it did not make. */
+static void empty_queue(lua_State *L) {
+  /* The last get finds it empty: then it has no segment either. */
+  if (luaL_dostring(L, "while not q:empty() do pcall(q.get, q, 0) end q:get(0)")) fail();
+}
+
+static void about_memory(lua_State *L, int status, const char *script, long n) {
+  const char *why = lua_tostring(L, -1);
+  if (status == LUA_ERRMEM || (why && strstr(why, "memory"))) return;
+  fail_msg("allocation %ld of: %s\n  fails with: %s", n, script, why ? why : "(no text)");
+}
+
+static void same(figures now, figures want, const char *script, long n) {
+  if (now.objects == want.objects && now.memory == want.memory && now.handles == want.handles)
+    return;
+  fail_msg(
+      "after failed allocation %ld of: %s\n  objects %u, not %u; memory %llu, not %llu; handles "
+      "%zu, not %zu",
+      n, script, now.objects, want.objects, (unsigned long long)now.memory,
+      (unsigned long long)want.memory, now.handles, want.handles);
+}
+
+/* What the children say on standard error is not for people. */
+static int quiet(void) {
+  int saved = dup(2);
+  int null = open("/dev/null", O_WRONLY);
+  assert_true(saved >= 0 && null >= 0);
+  assert_int_equal(dup2(null, 2), 2);
+  close(null);
+  return saved;
+}
+
+static void loud(int saved) {
+  assert_int_equal(dup2(saved, 2), 2);
+  close(saved);
+}
+
+/* Runs the script until it passes; `step`: not every allocation, where each costs a fork. */
+static void sweep_by(const char *script, long step) {
+  budget b;
+  lua_State *L = state_open(&b);
+  pid_t self = getpid();
+  int status;
+  long n = 0;
+  if (luaL_loadstring(L, script)) fail_msg("%s", lua_tostring(L, -1));
+  lua_setglobal(L, "script");
+  for (int i = 0; i < 2; i++) { /* what is made once and kept is made now */
+    int saved = quiet();
+    lua_getglobal(L, "script");
+    status = lua_pcall(L, 0, 0, 0);
+    loud(saved);
+    if (status) fail_msg("%s\n  fails: %s", script, lua_tostring(L, -1));
+    is_usable(L);
+  }
+  empty_queue(L);
+  figures want = state_rest(L);
+  do {
+    lua_getglobal(L, "script");
+    int saved = quiet();
+    b.left = n;
+    status = lua_pcall(L, 0, 0, 0);
+    b.left = -1;
+    if (getpid() != self) _exit(ESCAPED);
+    loud(saved);
+    if (status) about_memory(L, status, script, n);
+    empty_queue(L);
+    same(state_rest(L), want, script, n);
+    is_usable(L);
+    n += step;
+  } while (status);
+  assert_true(n > step);
+  lua_close(L);
+  assert_int_equal(b.used, 0);
+}
+
+static void sweep(const char *script) { sweep_by(script, 1); }
+
+/* -- the scripts -------------------------------------------------------------------------------- */
+
+static void test_opening_the_module(void **state) {
+  (void)state;
+  int before = dup(0), after;
+  int status;
+  long n = 0;
+  close(before);
+  do {
+    budget b = {.left = -1};
+    lua_State *L = lua_newstate(limited, &b);
+    assert_non_null(L);
+    luaL_openlibs(L);
+    /* Lua 5.4 does not recover when the metatable of its buffers was made by half. */
+    if (luaL_dostring(L, "local s = string.rep('x', 10000)")) fail();
+    b.left = n++;
+    lua_pushcfunction(L, state_setup);
+    status = lua_pcall(L, 0, 0, 0);
+    b.left = -1;
+    if (status) about_memory(L, status, "require", n);
+    lua_settop(L, 0);
+    lua_pushcfunction(L, state_setup); /* and once more, in the same state */
+    if (lua_pcall(L, 0, 0, 0)) fail_msg("after %ld: %s", n, lua_tostring(L, -1));
+    is_usable(L);
+    lua_close(L);
+    assert_int_equal(b.used, 0);
+  } while (status);
+  after = dup(0);
+  close(after);
+  assert_int_equal(after, before);
+}
+
+static void test_making_queues(void **state) {
+  (void)state;
+  sweep(
+      "local a, b = mp.Queue(), mp.Queue(5, {name = 'a name of more than twenty bytes'})\n"
+      "assert(tostring(b):find('more than'))\n"
+      "assert(tostring(a) ~= tostring(b))\n"
+      "assert(mp.type(a) == 'Queue')");
+}
+
+static void test_scalars(void **state) {
+  (void)state;
+  sweep(
+      "for _, v in ipairs{1, 2.5, true, 'short', 'a somewhat longer string, of more than forty "
+      "bytes, not short'} do\n"
+      "  assert(q:put(v)); assert(q:get() == v)\n"
+      "end\n"
+      "q:put(nil); assert(q:get() == nil)");
+}
+
+static void test_tables(void **state) {
+  (void)state;
+  sweep(
+      "local t = {1, 'two', {3, {4, {}}}, x = {y = 'z'}, [2.5] = true}\n"
+      "t.self = t\n"
+      "assert(q:put(t))\n"
+      "local r = q:get()\n"
+      "assert(r.self == r and r[3][2][1] == 4 and r.x.y == 'z' and r ~= t)");
+}
+
+static void test_large_messages(void **state) {
+  (void)state;
+  sweep(
+      "assert(q:put{long, long .. 'er', {long}})\n"
+      "assert(q:put(long))\n"
+      "local r = q:get()\n"
+      "assert(r[3][1] == long and q:get() == long)");
+}
+
+static void test_functions_and_metatables(void **state) {
+  (void)state;
+  sweep(
+      "local n = 0\n"
+      "local function count() n = n + 1; return n, string.rep, other end\n"
+      "other = count\n"
+      "assert(q:put{count, count, setmetatable({}, class)})\n"
+      "local r = q:get()\n"
+      "assert(r[1] == r[2] and r[1]() == 1 and r[3].hello == 1)\n"
+      "other = nil");
+}
+
+static void test_handles_in_messages(void **state) {
+  (void)state;
+  sweep(
+      "local inner, other = mp.Queue(), mp.Queue(0, {name = 'a name of more than twenty bytes'})\n"
+      "assert(inner:put(5) and other:put{inner})\n"
+      "assert(q:put{inner, other, inner, q})\n"
+      "inner, other = nil\n"
+      "collectgarbage()\n"
+      "local r = q:get()\n"
+      "assert(r[1] == r[3] and r[4] == q and r[1]:get() == 5 and r[2]:get()[1] == r[1])");
+}
+
+static void test_put_many_and_get_many(void **state) {
+  (void)state;
+  sweep(
+      "local list = {long, {long}, mp.Queue(), function() return q end}\n"
+      "for i = 5, 60 do list[i] = i % 7 == 0 and {i} or i end\n"
+      "assert(q:put_many(list) == 60)\n"
+      "local n = 0\n"
+      "while n < 60 do\n"
+      "  local r = q:get_many(25)\n"
+      "  for i = 1, r.n do assert(type(r[i]) == type(list[n + i])) end\n"
+      "  n = n + r.n\n"
+      "end");
+}
+
+static void test_items_and_closing(void **state) {
+  (void)state;
+  sweep(
+      "local own = mp.Queue(10)\n"
+      "for i = 1, 9 do own:put{i, long} end\n"
+      "own:close()\n"
+      "local n = 0\n"
+      "for m in own:items() do n = n + m[1] end\n"
+      "assert(n == 45)\n"
+      "local ok, code = own:put(1)\n"
+      "assert(ok == false and code == 'closed')\n"
+      "local v, why = own:get()\n"
+      "assert(v == nil and why == 'closed')\n"
+      "own:cancel()");
+}
+
+static void test_outcomes_and_joining(void **state) {
+  (void)state;
+  sweep(
+      "local own = mp.JoinableQueue(1)\n"
+      "assert(own:put(1))\n"
+      "local ok, code = own:put_nowait{2}\n"
+      "assert(ok == false and code == 'timeout')\n"
+      "assert(own:full() and #own == 1 and not own:empty())\n"
+      "assert(own:join(0) == false and own:get() == 1)\n"
+      "own:task_done()\n"
+      "assert(own:join())\n"
+      "assert(own:get(0) == nil)");
+}
+
+static void test_encode_and_decode(void **state) {
+  (void)state;
+  sweep(
+      "local s = mp.encode{1, 'two', {3}, long, f = function() return long end}\n"
+      "local t = mp.decode(s, {functions = true})\n"
+      "assert(t[4] == long and t.f() == long)\n"
+      "local v, code = mp.decode('rubbish')\n"
+      "assert(v == nil and code == 'broken')");
+}
+
+static void test_stats_and_the_like(void **state) {
+  (void)state;
+  sweep(
+      "assert(mp.stats().objects >= 2 and mp.cpu_count() > 0 and mp.time() > 0)\n"
+      "assert(mp.current_process().name == 'MainProcess' and not mp.parent_process())\n"
+      "assert(#mp.active_children() == 0)\n"
+      "local p = mp.Process{target = print, name = 'unstarted', args = {1}}\n"
+      "assert(tostring(p):find('unstarted') and mp.type(p) == 'Process' and not p:is_alive())\n"
+      "mp.sleep(0)");
+}
+
+/* -- processes ---------------------------------------------------------------------------------- */
+
+static const char start_script[] =
+    "local own = mp.Queue()\n"
+    "local p = mp.Process{target = function(n) own:put(long); return n, {own, q}, long end, args = "
+    "{7},\n"
+    "  name = 'a name of more than twenty bytes'}\n"
+    "p:start()\n"
+    "assert(p:join() and p.exitcode ~= nil)\n"
+    "assert(p.exitcode ~= 96, 'the child came out of start')\n"
+    "if p.exitcode == 0 then\n"
+    "  local n, t, s = p:result()\n"
+    "  assert(n == 7 and t[2] == q and t[1] == own and s == long and own:get() == long)\n"
+    "end\n"
+    "p:close()\n";
+
+/* The child inherits the parent's shortage: whatever happens to it, it ends as a process of its own. */
+static void test_processes(void **state) {
+  (void)state;
+  sweep_by(start_script, 1);
+}
+
+/* -- errors that are raised while memory is short ----------------------------------------------- */
+
+static void test_errors_of_a_child(void **state) {
+  (void)state;
+  sweep_by(
+      "local p = mp.spawn(function() error(long) end)\n"
+      "local v, code, why = p:result()\n"
+      "assert(v == nil and code == 'died' and why)\n"
+      "p:close()\n",
+      3);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_opening_the_module),
+      cmocka_unit_test(test_making_queues),
+      cmocka_unit_test(test_scalars),
+      cmocka_unit_test(test_tables),
+      cmocka_unit_test(test_large_messages),
+      cmocka_unit_test(test_functions_and_metatables),
+      cmocka_unit_test(test_handles_in_messages),
+      cmocka_unit_test(test_put_many_and_get_many),
+      cmocka_unit_test(test_items_and_closing),
+      cmocka_unit_test(test_outcomes_and_joining),
+      cmocka_unit_test(test_encode_and_decode),
+      cmocka_unit_test(test_stats_and_the_like),
+      cmocka_unit_test(test_processes),
+      cmocka_unit_test(test_errors_of_a_child),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
