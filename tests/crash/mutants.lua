@@ -144,11 +144,12 @@ local function write(path, text)
   f:write(text)
 end
 
--- Replaces the only occurrence.
+-- Replaces the only occurrence, however its lines are broken.
 local function replace(text, old, new, name)
-  local from, to = text:find(old, 1, true)
+  local pattern = old:gsub("%p", "%%%0"):gsub("%s+", "%%s*")
+  local from, to = text:find(pattern)
   if not from then error(name .. ": the text to replace is not there:\n" .. old) end
-  if text:find(old, to + 1, true) then error(name .. ": the text to replace is there twice:\n" .. old) end
+  if text:find(pattern, to + 1) then error(name .. ": the text to replace is there twice:\n" .. old) end
   return text:sub(1, from - 1) .. new .. text:sub(to + 1)
 end
 

@@ -1,0 +1,5 @@
+/* expect: errors */
+/* A mutant of lock.pml, see there. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -DCOLLAPSE -DNOFAIR -m200000 -w25 */
+#define EARLY_CLEAR
+#include "lock.pml"
