@@ -9,7 +9,7 @@ case ${1-} in
   build) ;;
   tests)
     packages="$packages g++ binutils lua5.4 libedit2 libcmocka-dev lua-busted lua-check lua-cjson
-      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind spin python3"
+      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind make spin python3"
     ;;
   *)
     echo "usage: sh scripts/deps.sh build|tests [PACKAGE...]" >&2

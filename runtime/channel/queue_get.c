@@ -14,11 +14,13 @@
 
 #define INBOX_BYTES (32u << 10)
 #define INBOX_MESSAGES 256u
-/* Pauses of about 20 ns between two looks at a word that another processor writes, and the most and
- * least of them before sleeping: about as long as a wake-up costs. */
-#define SPIN_STEP 4u
+/* Pauses, of about 20 ns, before looking again at a word that another processor writes: few at first, for
+ * who answers at once, then more, since each look takes the line away from the writer. And the most and
+ * least of them in all before sleeping: at most about as long as a wake-up costs. */
+#define SPIN_FIRST 4u
+#define SPIN_STEP 32u
 #define SPIN_MOST 480u
-#define SPIN_LEAST SPIN_STEP
+#define SPIN_LEAST 60u /* four looks: enough to find out that a peer has a processor again */
 
 bool lmp_inbox_init(lmp_inbox *box) {
   *box = (lmp_inbox){.cap = INBOX_BYTES, .max = INBOX_MESSAGES};
@@ -45,10 +47,12 @@ void lmp_inbox_done(lmp_me *me, lmp_inbox *box, uint32_t i) {
 }
 
 bool lmp_queue_spin(lmp_me *me, const lmp_qpos *pos, lmp_qpos seen) {
+  uint32_t step = SPIN_FIRST;
   if (me->a->cpus < 2) return false;
   if (me->spin < SPIN_LEAST) me->spin = SPIN_MOST;
-  for (uint32_t left = me->spin; left >= SPIN_STEP; left -= SPIN_STEP) {
-    for (uint32_t i = 0; i < SPIN_STEP; i++) lmp_os_relax();
+  for (uint32_t spent = 0; spent < me->spin; spent += step) {
+    if (spent) step = step * 2 < SPIN_STEP ? step * 2 : SPIN_STEP;
+    for (uint32_t i = 0; i < step; i++) lmp_os_relax();
     if (lmp_load_rlx64(pos) != seen) {
       me->spin = me->spin * 2 < SPIN_MOST ? me->spin * 2 : SPIN_MOST;
       return true;

@@ -25,8 +25,12 @@ static void at_exit(int status, lmp_at_exit *hook) {
 static void hook_exit(lua_State *L, l_state *st) {
   if (st->hooked == st->f->epoch) return;
   if (!st->at_exit) st->at_exit = calloc(1, sizeof *st->at_exit);
-  if (!st->at_exit) luaL_error(L, "not enough memory");
-  *st->at_exit = (l_exit){.hook = {.fn = at_exit, .next = st->at_exit->hook.next}, .f = st->f};
+  if (!st->at_exit) {
+    luaL_error(L, "not enough memory");
+    return; /* not reached */
+  }
+  st->at_exit->hook.fn = at_exit;
+  st->at_exit->f = st->f;
   if (!lmp_os_at_exit(&st->at_exit->hook)) luaL_error(L, "cannot register the end of the process");
   st->hooked = st->f->epoch;
 }

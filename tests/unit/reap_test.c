@@ -8,14 +8,18 @@ static lmp_queue *queue_of(const world *w, lmp_handle h) {
 
 static void at_step(world *w, uint32_t step) { until(lmp_load_acq32(&w->word[0]) == step); }
 
-/* The context of process `slot`. */
-static lmp_ctx *ctx_of(const world *w, uint32_t slot) {
-  for (uint32_t i = 0; i < w->a.h->hd_ctx_hwm; i++) {
+static lmp_ctx *find_ctx(const world *w, uint32_t slot) {
+  for (uint32_t i = 0; i < lmp_load_acq32(&w->a.h->hd_ctx_hwm); i++) {
     if (lmp_load_acq32(&w->a.ctxs[i].cx_state) == LMP_CTX_STATE(LMP_CTX_LIVE, slot))
       return &w->a.ctxs[i];
   }
-  fail();
   return NULL;
+}
+
+/* The context of process `slot`, which may still be on its way in. */
+static lmp_ctx *ctx_of(const world *w, uint32_t slot) {
+  until(find_ctx(w, slot) != NULL);
+  return find_ctx(w, slot);
 }
 
 static void everything_is_gone(world *w) {
