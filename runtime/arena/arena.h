@@ -65,6 +65,7 @@ struct lmp_me {
   uint32_t depth; /* internal locks held */
   uint32_t ntx;   /* entries of the transaction being written */
   uint32_t spin;  /* how long spinning for a peer lately paid */
+  bool asked;     /* it has put something since it last waited to get */
   uint32_t freed; /* spans' worth of bytes freed since it last looked for empty spans */
   lmp_cursor cursor[LMP_CLASSES];
 };

@@ -45,11 +45,12 @@ l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me) {
 }
 
 /* What an object takes of the shared memory, in KiB, at least: Lua's collector is told, or it would
- * let a great many dropped handles pile up, which look so small to it. */
+ * let a great many dropped handles pile up, which look so small to it. (A Process is an instance with
+ * fields besides, and looks large enough.) */
 #define HANDLE_COST 1
 
 l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind) {
-  lua_gc(L, LUA_GCSTEP, HANDLE_COST);
+  if (kind != LMP_KIND_PROCESS) lua_gc(L, LUA_GCSTEP, HANDLE_COST);
   l_obj *u = lua_newuserdatauv(L, sizeof *u, 0);
   *u = (l_obj){.magic = L_HANDLE_MAGIC, .st = st, .kind = kind};
   l_state_uv(L, L_UV_METAS);
