@@ -248,13 +248,18 @@ static inline void lmp_wait_end(lmp_me *me) { lmp_store_rel32(&me->c->cx_wait_n,
  * and no wake was taken; LMP_E_INTR: a signal handler ran. Now and then looks after the dead. */
 LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline);
 
-/* A wake-up flag beside a word that is slept on: the sleeper raises it, then looks again; the waker
- * changes the word, then looks at the flag. lmp_flag_raise ends with, lmp_flag_wake begins after, a
- * full fence, so one of the two sees the other. No count of sleepers: a kill would leave it wrong. */
-void lmp_flag_raise(uint32_t *flag);
-void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n);
-static inline void lmp_flag_wake(uint32_t *flag, uint32_t *word, unsigned n) {
-  if (LMP_UNLIKELY(lmp_load_rlx32(flag) & 1)) lmp_flag_wake_slow(flag, word, n);
+/* A wake-up flag beside a word that is slept on: the value of the word at which its last raiser is about
+ * to sleep, or nothing. The sleeper raises it, then looks again; the waker changes the word, then looks
+ * at the flag. lmp_flag_raise ends with, lmp_flag_wake begins after, a full fence, so one of the two sees
+ * the other. No count of sleepers: a kill would leave it wrong. The word only grows (modulo 2^32).
+ *   F1 while it is raised the flag only grows: who comes late with an old value does not hide a newer.
+ *   F2 a waker that found nobody lowers it only if the word had moved on from the flag's value before it
+ *      tried: then whoever raised it will not fall asleep any more. */
+#define LMP_FLAG_RAISED (UINT64_C(1) << 32)
+void lmp_flag_raise(uint64_t *flag, uint32_t value);
+void lmp_flag_wake_slow(uint64_t *flag, uint32_t *word, unsigned n);
+static inline void lmp_flag_wake(uint64_t *flag, uint32_t *word, unsigned n) {
+  if (LMP_UNLIKELY(lmp_load_rlx64(flag))) lmp_flag_wake_slow(flag, word, n);
 }
 
 /* lmp_owe: this thread will wake the sleepers of `word`: slot 0 or 1; lmp_owe_none: it has. */

@@ -173,7 +173,7 @@ void lmp_tx_owner(lmp_me *me, uint64_t off, uint32_t owner) {
 
 static void wake_memory(lmp_arena *a) {
   lmp_hdr *h = a->h;
-  if (LMP_LIKELY(!(lmp_load_rlx32(&h->hd_mem_flag) & 1))) return;
+  if (LMP_LIKELY(!lmp_load_rlx64(&h->hd_mem_flag))) return;
   lmp_add_ar32(&h->hd_mem_seq, 1);
   lmp_flag_wake_slow(&h->hd_mem_flag, &h->hd_mem_seq, INT32_MAX);
 }
@@ -221,7 +221,7 @@ lmp_err lmp_alloc_wait(lmp_me *me, uint64_t size, uint64_t deadline, uint64_t *o
     uint32_t seq = lmp_load_acq32(&me->a->h->hd_mem_seq);
     lmp_err e = lmp_alloc(me, size, off);
     if (LMP_LIKELY(e != LMP_E_NOMEM)) return e;
-    lmp_flag_raise(&me->a->h->hd_mem_flag);
+    lmp_flag_raise(&me->a->h->hd_mem_flag, seq);
     e = lmp_alloc(me, size, off);
     if (e != LMP_E_NOMEM) return e;
     if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;

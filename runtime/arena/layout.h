@@ -50,8 +50,9 @@ typedef struct lmp_hdr {
 
   /* Who waits for memory: the word to sleep on, and a flag that there are sleepers. */
   uint32_t hd_mem_seq;
-  uint32_t hd_mem_flag;
-  uint32_t hd_pad2[14];
+  uint32_t hd_pad2;
+  uint64_t hd_mem_flag; /* see lmp_flag_raise */
+  uint32_t hd_pad5[12];
 
   /* Tables: slots from hwm on were never used (only grow); hints where to look for a free one. */
   uint32_t hd_obj_hwm, hd_obj_hint;

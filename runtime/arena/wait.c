@@ -45,16 +45,17 @@ lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t dead
   }
 }
 
-void lmp_flag_raise(uint32_t *flag) {
-  /* Bit 0 is the flag, the rest counts, also while it is down: a waker that found nobody lowers only
-   * the value that it saw, never a later one. */
-  uint32_t old = lmp_load_rlx32(flag);
-  while (!lmp_cas_ar32(flag, &old, (old + 2) | 1)) {
+void lmp_flag_raise(uint64_t *flag, uint32_t value) {
+  uint64_t old = lmp_load_rlx64(flag);
+  while (!(old && (int32_t)((uint32_t)old - value) > 0) &&
+         !lmp_cas_ar64(flag, &old, LMP_FLAG_RAISED | value)) {
   }
   lmp_fence_sc(); /* pairs with the fence after the waker's change of the word */
 }
 
-LMP_NOINLINE void lmp_flag_wake_slow(uint32_t *flag, uint32_t *word, unsigned n) {
-  uint32_t seen = lmp_load_acq32(flag);
-  if ((seen & 1) && lmp_os_futex_wake(word, n) == 0) lmp_swap_if32(flag, seen, seen & ~1u);
+LMP_NOINLINE void lmp_flag_wake_slow(uint64_t *flag, uint32_t *word, unsigned n) {
+  uint64_t seen = lmp_load_acq64(flag);
+  if (!seen) return;
+  bool moved = lmp_load_acq32(word) != (uint32_t)seen;
+  if (lmp_os_futex_wake(word, n) == 0 && moved) lmp_swap_if64(flag, seen, 0);
 }

@@ -187,7 +187,7 @@ lmp_err lmp_queue_join(lmp_me *me, lmp_obj *o, uint64_t deadline) {
     if (deadline == LMP_NOWAIT) e = LMP_E_TIMEOUT;
     if (e) break;
     lmp_wait_begin(me, o, &q->qd_done, deadline);
-    lmp_flag_raise(&q->qd_flag);
+    lmp_flag_raise(&q->qd_flag, done);
     if (lmp_load_acq32(&q->qd_done) == done) e = lmp_wait_sleep(me, &q->qd_done, done, deadline);
     lmp_wait_end(me);
   }

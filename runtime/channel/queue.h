@@ -28,15 +28,16 @@ typedef struct lmp_queue {
   lmp_qpos qh_tail; /* qt_pos as last seen here */
   uint64_t qh_pad[4];
   /* Flags of sleepers, each on a line that is only read while nobody sleeps. */
-  uint32_t qe_flag; /* on qt_pos: until it is not empty */
-  uint32_t qe_pad[15];
-  uint32_t qf_flag; /* on qh_pos: until it is not full */
+  uint64_t qe_flag; /* on qt_pos: until it is not empty */
+  uint32_t qe_pad[14];
+  uint64_t qf_flag; /* on qh_pos: until it is not full */
   uint32_t qf_max;  /* messages it may hold, 0: any number; constant */
-  uint32_t qf_pad[14];
+  uint32_t qf_pad[13];
   /* Joining. */
   uint32_t qd_done; /* messages that were reported done, modulo 2^31; also slept on */
-  uint32_t qd_flag; /* somebody joins */
-  uint32_t qd_pad[14];
+  uint32_t qd_pad0;
+  uint64_t qd_flag; /* somebody joins */
+  uint32_t qd_pad1[12];
 } lmp_queue;
 _Static_assert(sizeof(lmp_queue) <= LMP_OBJ_BODY, "fits an object");
 _Static_assert(offsetof(lmp_queue, qh_lock) == 64, "cache lines");

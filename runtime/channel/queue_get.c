@@ -203,7 +203,7 @@ static lmp_err wait_message(lmp_me *me, lmp_obj *o, lmp_qpos tail, uint64_t dead
   if (lmp_load_rlx64(&q->qt_seg)) lmp_queue_trim(me, q);
   lmp_wait_begin(me, o, lmp_qpos_word(&q->qt_pos), deadline);
   *waiting = true;
-  lmp_flag_raise(&q->qe_flag);
+  lmp_flag_raise(&q->qe_flag, (uint32_t)tail);
   /* Only putters and close move qt_pos, and the queue was empty at `tail`: the futex looks again. */
   return lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);
 }

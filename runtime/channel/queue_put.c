@@ -174,7 +174,7 @@ static lmp_err wait_room(lmp_me *me, lmp_obj *o, uint64_t deadline, bool *waitin
   lmp_wait_begin(me, o, lmp_qpos_word(&q->qh_pos), deadline);
   *waiting = true;
   head = lmp_load_acq64(&q->qh_pos); /* before the flag: who moves it later sees the flag */
-  lmp_flag_raise(&q->qf_flag);
+  lmp_flag_raise(&q->qf_flag, (uint32_t)head);
   if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;
   return lmp_wait_sleep(me, lmp_qpos_word(&q->qh_pos), (uint32_t)head, deadline);
 }

@@ -103,7 +103,7 @@ static lmp_err wait_exit(lmp_me *me, lmp_obj *o, uint64_t deadline) {
     w[n++] = (lmp_waitword){life, lmp_load_acq32(life)};
     if (w[1].value & LMP_LIFE_DEAD) return LMP_OK;
   }
-  lmp_flag_raise(&p->ps_flag);
+  lmp_flag_raise(&p->ps_flag, 0);
   uint64_t tick = lmp_os_now() + (life ? JOIN_TICK : DYING_TICK);
   uint64_t until = lmp_min_u64(deadline, tick);
   lmp_woke woke = lmp_os_futex_wait(w, n, until);

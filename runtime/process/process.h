@@ -19,9 +19,10 @@ enum { LMP_RESULT_NONE, LMP_RESULT_VALUES, LMP_RESULT_ERROR };
 /* The body of a process object: what every holder of the handle can see. */
 typedef struct lmp_process {
   uint32_t ps_exit; /* set once; slept on */
-  uint32_t ps_flag; /* somebody sleeps on ps_exit */
   uint32_t ps_slot; /* its process slot, meaningful while ps_exit is 0 */
+  uint64_t ps_flag; /* somebody sleeps on ps_exit */
   uint32_t ps_daemon;
+  uint32_t ps_pad0;
   uint64_t ps_pid;
   uint32_t ps_lock; /* the result, against the collector */
   uint32_t ps_result_kind;

@@ -73,13 +73,13 @@ local mutants = {
       .. "  lmp_wait_end(me);\n  return e;" },
   { "put_flag_before_look", "channel/queue_put.c",
     "  head = lmp_load_acq64(&q->qh_pos); /* before the flag: who moves it later sees the flag */\n"
-      .. "  lmp_flag_raise(&q->qf_flag);\n  if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;\n",
-    "  lmp_flag_raise(&q->qf_flag);\n  head = lmp_load_acq64(&q->qh_pos);\n" },
+      .. "  lmp_flag_raise(&q->qf_flag, (uint32_t)head);\n  if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;\n",
+    "  lmp_flag_raise(&q->qf_flag, (uint32_t)head);\n  head = lmp_load_acq64(&q->qh_pos);\n" },
   { "get_wait_ends_early", "channel/queue_get.c",
     "  return lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);",
     "  lmp_err e = lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);\n"
       .. "  lmp_wait_end(me);\n  return e;" },
-  { "get_flag_not_raised", "channel/queue_get.c", "  lmp_flag_raise(&q->qe_flag);\n", "" },
+  { "get_flag_not_raised", "channel/queue_get.c", "  lmp_flag_raise(&q->qe_flag, (uint32_t)tail);\n", "" },
   { "get_owes_nothing", "channel/queue_get.c",
     "  lmp_owe(me, 0, lmp_qpos_word(&q->qh_pos));\n  lmp_qpos start", "  lmp_qpos start" },
   { "get_holds_late", "channel/queue_get.c",
@@ -95,9 +95,9 @@ local mutants = {
     "  lmp_owe(me, 0, lmp_qpos_word(&q->qt_pos));\n  lmp_owe(me, 1, lmp_qpos_word(&q->qh_pos));\n", "" },
   { "done_owes_nothing", "channel/queue.c",
     "  lmp_owe(me, 1, &q->qd_done);\n  do {", "  do {" },
-  { "flag_counts_not", "arena/wait.c", "(old + 2) | 1)", "old | 1)" },
+  { "flag_lowered_where_one_sleeps", "arena/wait.c", "== 0 && moved)", "== 0)" },
   { "flag_lowered_blindly", "arena/wait.c",
-    "lmp_swap_if32(flag, seen, seen & ~1u);", "lmp_store_rel32(flag, 0);" },
+    "lmp_swap_if64(flag, seen, 0);", "lmp_store_rel64(flag, 0);" },
   { "split_rest_last", "arena/span.c",
     "  if (len > n) {\n    lmp_store_rlx64(&a->map[s + n].sp_word,\n"
       .. "                    LMP_SPAN_WORD(LMP_SPAN_FREE, LMP_SPAN_CLASS(word), 0, len - n));\n  }\n"

@@ -411,7 +411,7 @@ static void hog(world *w, void *arg) {
   uint64_t off;
   must(lmp_alloc(&w->me, 4 * MIB, &off) == LMP_OK);
   lmp_store_rel32(&w->word[0], 1);
-  until(lmp_load_acq32(&w->a.h->hd_mem_flag) != 0);
+  until(lmp_load_acq64(&w->a.h->hd_mem_flag) != 0);
   if (dies) raise(SIGKILL);
   lmp_free(&w->me, off);
 }

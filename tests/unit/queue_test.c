@@ -437,7 +437,7 @@ static void test_close_wakes_a_putter(void **state) {
   lmp_handle q = queue_make(&w, 1);
   put(&w, q, 0);
   peer p = peer_start(&w, put_when_full, &q);
-  until(lmp_load_acq32(&lmp_queue_of(obj(&w, q))->qf_flag) != 0);
+  until(lmp_load_acq64(&lmp_queue_of(obj(&w, q))->qf_flag) != 0);
   lmp_queue_close(&w.me, obj(&w, q));
   peer_end(&w, &p);
   end(&w, q);

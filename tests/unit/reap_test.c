@@ -239,9 +239,9 @@ static void owe_wake(world *w, void *arg) {
   lmp_handle q = *(lmp_handle *)arg;
   lmp_queue *body = queue_of(w, q);
   lmp_qpos *pos = &body->qt_pos;
-  until(lmp_load_acq32(&body->qe_flag) != 0);
+  until(lmp_load_acq64(&body->qe_flag) != 0);
   lmp_owe(&w->me, 0, (uint32_t *)(void *)pos);
-  lmp_store_rlx32(&body->qe_flag, 0); /* or the put would wake */
+  lmp_store_rlx64(&body->qe_flag, 0); /* or the put would wake */
   must(queue_put_u32(&w->me, q, 9, LMP_NOWAIT) == LMP_OK);
   lmp_owe(&w->me, 0, (uint32_t *)(void *)pos);
   raise(SIGKILL);

@@ -224,7 +224,8 @@ static void test_the_record_of_a_wait(void **state) {
 
 enum { ROUNDS = 3000 };
 
-static uint32_t flag, ping, pong;
+static uint64_t flag;
+static uint32_t ping, pong;
 
 /* Sleeps on `ping` behind the flag, as the queue does; a lost wake makes it hang. */
 static void *answer(void *arg) {
@@ -232,7 +233,7 @@ static void *answer(void *arg) {
   for (uint32_t i = 0; i < ROUNDS; i++) {
     while (lmp_load_acq32(&ping) == i) {
       lmp_waitword w = {&ping, i};
-      lmp_flag_raise(&flag);
+      lmp_flag_raise(&flag, i);
       if (lmp_load_acq32(&ping) == i) (void)lmp_os_futex_wait(&w, 1, LMP_FOREVER);
     }
     lmp_store_rel32(&pong, i + 1);
@@ -243,7 +244,8 @@ static void *answer(void *arg) {
 static void test_a_raised_flag_loses_no_wake(void **state) {
   (void)state;
   pthread_t t;
-  flag = ping = pong = 0;
+  flag = 0;
+  ping = pong = 0;
   assert_int_equal(pthread_create(&t, NULL, answer, NULL), 0);
   for (uint32_t i = 0; i < ROUNDS; i++) {
     lmp_add_ar32(&ping, 1);
@@ -260,17 +262,26 @@ static void test_a_raised_flag_loses_no_wake(void **state) {
 
 static void test_a_flag_is_lowered_when_nobody_sleeps(void **state) {
   (void)state;
-  flag = ping = 0;
-  lmp_flag_raise(&flag);
-  assert_true(flag & 1);
-  uint32_t first = flag;
-  lmp_flag_raise(&flag);
-  assert_true((flag & 1) && flag != first); /* another value for each who raises it */
+  flag = 0;
+  ping = 7;
+  lmp_flag_raise(&flag, 6); /* its raiser finds that the word moved on, and does not sleep */
+  assert_true(flag != 0);
   lmp_flag_wake(&flag, &ping, 1);
-  assert_false(flag & 1);
+  assert_true(flag == 0);
+}
+
+/* A waker that comes late, after the word was looked at again: who raised the flag may be about to fall
+ * asleep at the value that the word still has, so the next change must find the flag raised. */
+static void test_a_late_waker_leaves_the_flag_of_who_is_not_asleep_yet(void **state) {
+  (void)state;
+  flag = 0;
+  ping = 7;
+  lmp_flag_raise(&flag, 7);
   lmp_flag_wake(&flag, &ping, 1);
-  lmp_flag_raise(&flag);
-  assert_true(flag & 1);
+  assert_true(flag != 0);
+  lmp_flag_raise(&flag, 5); /* late, with an old value: does not hide the newer */
+  lmp_flag_wake(&flag, &ping, 1);
+  assert_true(flag != 0);
 }
 
 int main(void) {
@@ -285,6 +296,7 @@ int main(void) {
       cmocka_unit_test(test_the_record_of_a_wait),
       cmocka_unit_test(test_a_raised_flag_loses_no_wake),
       cmocka_unit_test(test_a_flag_is_lowered_when_nobody_sleeps),
+      cmocka_unit_test(test_a_late_waker_leaves_the_flag_of_who_is_not_asleep_yet),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
