@@ -73,7 +73,8 @@ local mutants = {
       .. "  lmp_wait_end(me);\n  return e;" },
   { "put_flag_before_look", "channel/queue_put.c",
     "  head = lmp_load_acq64(&q->qh_pos); /* before the flag: who moves it later sees the flag */\n"
-      .. "  lmp_flag_raise(&q->qf_flag, (uint32_t)head);\n  if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;\n",
+      .. "  lmp_flag_raise(&q->qf_flag, (uint32_t)head);\n"
+      .. "  if (!still_full(q, lmp_load_acq64(&q->qh_pos))) return LMP_OK;\n",
     "  lmp_flag_raise(&q->qf_flag, (uint32_t)head);\n  head = lmp_load_acq64(&q->qh_pos);\n" },
   { "get_wait_ends_early", "channel/queue_get.c",
     "  return lmp_wait_sleep(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, deadline);",
@@ -95,7 +96,7 @@ local mutants = {
     "  lmp_owe(me, 0, lmp_qpos_word(&q->qt_pos));\n  lmp_owe(me, 1, lmp_qpos_word(&q->qh_pos));\n", "" },
   { "done_owes_nothing", "channel/queue.c",
     "  lmp_owe(me, 1, &q->qd_done);\n  do {", "  do {" },
-  -- A flag lowered where its raiser may yet fall asleep takes four members: tests/model/queue_wake_counter.pml
+  -- A flag lowered where its raiser may yet fall asleep takes four members: model/queue_wake_counter.pml
   -- and unit.wait have that mutant.
   { "flag_lowered_blindly", "arena/wait.c",
     "lmp_swap_if64(flag, seen, 0);", "lmp_store_rel64(flag, 0);" },
