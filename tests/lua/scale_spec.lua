@@ -15,7 +15,13 @@ local function status(field)
   return tonumber(support.read("/proc/self/status"):match(field .. ":%s*(%d+)"))
 end
 
+-- One or two may come and go with the test's own files; a leak would be thousands.
+local function same_descriptors(before, after)
+  assert.is_true(math.abs(after - before) <= 2, ("%d descriptors, %d before"):format(after, before))
+end
+
 local function descriptors()
+  collectgarbage()
   local list <close> = io.popen("ls /proc/$PPID/fd | wc -l")
   return list:read("n")
 end
@@ -35,7 +41,7 @@ describe("what is made and dropped leaves nothing behind:", function()
     local after = support.stats()
     assert.is_true(after.memory <= before.memory)
     assert.is_true(after.objects <= before.objects)
-    assert.equal(fds, descriptors())
+    same_descriptors(fds, descriptors())
     if not slow then
       assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
     end
@@ -60,7 +66,7 @@ describe("what is made and dropped leaves nothing behind:", function()
     assert.is_true(after.memory <= before.memory)
     assert.is_true(after.objects <= before.objects)
     assert.is_true(after.processes <= before.processes)
-    assert.equal(fds, descriptors())
+    same_descriptors(fds, descriptors())
     assert.equal(0, #mp.active_children())
     if not slow then
       assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
