@@ -21,6 +21,12 @@ typedef struct lmp_kind {
   void (*destroy)(lmp_me *me, lmp_obj *obj);
   /* Calls lmp_collect_mark for every handle that the object's messages name; NULL where none can. */
   void (*trace)(lmp_me *me, lmp_obj *obj);
+  /* Whether a wait for the object would be over at once for this thread (mp.wait). Takes nothing, waits
+   * for nothing, takes no lock. *flag: the wake-up flag at which whoever makes it ready looks, by
+   * lmp_flag_wake after a full fence, on every way to become ready, death of a party included; where
+   * wakers look only when a bit of a word tells them to, sets that bit before it looks for the last
+   * time. An object has one such flag. NULL: it cannot be waited for. */
+  bool (*watch)(lmp_me *me, lmp_obj *obj, uint64_t **flag);
 } lmp_kind;
 
 /* A process's mapping of the arena; private memory. */
@@ -257,9 +263,9 @@ LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value,
  *      tried: then whoever raised it will not fall asleep any more. */
 #define LMP_FLAG_RAISED (UINT64_C(1) << 32)
 void lmp_flag_raise(uint64_t *flag, uint32_t value);
-void lmp_flag_wake_slow(uint64_t *flag, uint32_t *word, unsigned n);
-static inline void lmp_flag_wake(uint64_t *flag, uint32_t *word, unsigned n) {
-  if (LMP_UNLIKELY(lmp_load_rlx64(flag))) lmp_flag_wake_slow(flag, word, n);
+void lmp_flag_wake_slow(const lmp_arena *a, uint64_t *flag, uint32_t *word, unsigned n);
+static inline void lmp_flag_wake(const lmp_arena *a, uint64_t *flag, uint32_t *word, unsigned n) {
+  if (LMP_UNLIKELY(lmp_load_rlx64(flag))) lmp_flag_wake_slow(a, flag, word, n);
 }
 
 /* lmp_owe: this thread will wake the sleepers of `word`: slot 0 or 1; lmp_owe_none: it has. */

@@ -175,7 +175,7 @@ static void wake_memory(lmp_arena *a) {
   lmp_hdr *h = a->h;
   if (LMP_LIKELY(!lmp_load_rlx64(&h->hd_mem_flag))) return;
   lmp_add_ar32(&h->hd_mem_seq, 1);
-  lmp_flag_wake_slow(&h->hd_mem_flag, &h->hd_mem_seq, INT32_MAX);
+  lmp_flag_wake_slow(a, &h->hd_mem_flag, &h->hd_mem_seq, INT32_MAX);
 }
 
 /* A block of a span that was noted as full came free. */

@@ -53,7 +53,9 @@ void lmp_flag_raise(uint64_t *flag, uint32_t value) {
   lmp_fence_sc(); /* pairs with the fence after the waker's change of the word */
 }
 
-LMP_NOINLINE void lmp_flag_wake_slow(uint64_t *flag, uint32_t *word, unsigned n) {
+LMP_NOINLINE void lmp_flag_wake_slow(const lmp_arena *a, uint64_t *flag, uint32_t *word,
+                                     unsigned n) {
+  (void)a;
   uint64_t seen = lmp_load_acq64(flag);
   if (!seen) return;
   bool moved = lmp_load_acq32(word) != (uint32_t)seen;

@@ -95,7 +95,20 @@ static void queue_trace(lmp_me *me, lmp_obj *o) {
   }
 }
 
-const lmp_kind lmp_queue_kind = {"Queue", queue_destroy, queue_trace};
+/* Ready to get from: something is in it, or nothing ever will be. */
+static bool queue_watch(lmp_me *me, lmp_obj *o, uint64_t **flag) {
+  (void)me;
+  lmp_queue *q = lmp_queue_of(o);
+  *flag = &q->qe_flag;
+  return lmp_queue_size(o) != 0 || lmp_queue_closed(o);
+}
+
+const lmp_kind lmp_queue_kind = {
+    .name = "Queue",
+    .destroy = queue_destroy,
+    .trace = queue_trace,
+    .watch = queue_watch,
+};
 
 /* -- size and end ------------------------------------------------------------------------------- */
 
@@ -130,8 +143,9 @@ void lmp_queue_close(lmp_me *me, lmp_obj *o) {
   lmp_tx_commit(me);
   lmp_unlock(me, &q->qh_lock);
   lmp_unlock(me, &q->qt_lock);
-  lmp_os_futex_wake(lmp_qpos_word(&q->qt_pos), INT32_MAX);
-  lmp_os_futex_wake(lmp_qpos_word(&q->qh_pos), INT32_MAX);
+  lmp_fence_after_rmw(); /* the positions before the flags; pairs with lmp_flag_raise */
+  lmp_flag_wake(me->a, &q->qe_flag, lmp_qpos_word(&q->qt_pos), INT32_MAX);
+  lmp_flag_wake(me->a, &q->qf_flag, lmp_qpos_word(&q->qh_pos), INT32_MAX);
   lmp_owe_none(me, 0);
   lmp_owe_none(me, 1);
 }
@@ -140,7 +154,7 @@ static void add_done(lmp_me *me, lmp_queue *q) {
   lmp_owe(me, 1, &q->qd_done);
   lmp_add_ar32(&q->qd_done, 1);
   lmp_fence_after_rmw();
-  lmp_flag_wake(&q->qd_flag, &q->qd_done, INT32_MAX);
+  lmp_flag_wake(me->a, &q->qd_flag, &q->qd_done, INT32_MAX);
   lmp_owe_none(me, 1);
 }
 
@@ -170,7 +184,7 @@ lmp_err lmp_queue_task_done(lmp_me *me, lmp_obj *o) {
     }
   } while (!lmp_cas_ar32(&q->qd_done, &done, done + 1));
   lmp_fence_after_rmw();
-  lmp_flag_wake(&q->qd_flag, &q->qd_done, INT32_MAX);
+  lmp_flag_wake(me->a, &q->qd_flag, &q->qd_done, INT32_MAX);
   lmp_owe_none(me, 1);
   return LMP_OK;
 }

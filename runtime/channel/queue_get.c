@@ -188,7 +188,7 @@ static void get_try(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box, lmp_
     return;
   }
   lmp_fence_after_rmw(); /* qh_pos before the flag; pairs with lmp_flag_raise */
-  lmp_flag_wake(&q->qf_flag, lmp_qpos_word(&q->qh_pos), box->n);
+  lmp_flag_wake(me->a, &q->qf_flag, lmp_qpos_word(&q->qh_pos), box->n);
   lmp_owe_none(me, 0);
   if (LMP_UNLIKELY(used_up)) lmp_free(me, used_up);
 }
@@ -232,7 +232,7 @@ lmp_err lmp_queue_get(lmp_me *me, lmp_obj *o, uint32_t max, uint64_t deadline, l
   if (e && !box->n && lmp_load_rlx64(&q->qt_seg)) lmp_queue_trim(me, q);
   if (LMP_UNLIKELY(waiting)) {
     /* A wake that we took and leave without having used belongs to another getter. */
-    if (!box->n) lmp_flag_wake(&q->qe_flag, lmp_qpos_word(&q->qt_pos), 1);
+    if (!box->n) lmp_flag_wake(me->a, &q->qe_flag, lmp_qpos_word(&q->qt_pos), 1);
     lmp_wait_end(me);
   }
   return box->n ? LMP_OK : e;
@@ -253,7 +253,7 @@ bool lmp_queue_drop(lmp_me *me, lmp_queue *q) {
   cursor_commit(me, q, &c, block, handles);
   lmp_unlock(me, &q->qh_lock);
   lmp_fence_after_rmw();
-  lmp_flag_wake(&q->qf_flag, lmp_qpos_word(&q->qh_pos), 1);
+  lmp_flag_wake(me->a, &q->qf_flag, lmp_qpos_word(&q->qh_pos), 1);
   lmp_owe_none(me, 0);
   if (c.used_up) lmp_free(me, c.used_up);
   if (block) lmp_free(me, block);

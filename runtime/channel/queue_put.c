@@ -182,7 +182,7 @@ static lmp_err wait_room(lmp_me *me, lmp_obj *o, uint64_t deadline, bool *waitin
 static void wake_getters(lmp_me *me, lmp_queue *q, uint32_t n) {
   if (n) {
     lmp_fence_after_rmw(); /* after the unlock: qt_pos before the flag; pairs with lmp_flag_raise */
-    lmp_flag_wake(&q->qe_flag, lmp_qpos_word(&q->qt_pos), n);
+    lmp_flag_wake(me->a, &q->qe_flag, lmp_qpos_word(&q->qt_pos), n);
   }
   lmp_owe_none(me, 0);
 }
@@ -227,7 +227,7 @@ lmp_err lmp_queue_put(lmp_me *me, lmp_obj *o, const lmp_msg *msgs, size_t n, uin
   if (LMP_UNLIKELY(waiting)) {
     lmp_queue *q = lmp_queue_of(o);
     /* A wake that we took and leave without having used belongs to another putter. */
-    if (e) lmp_flag_wake(&q->qf_flag, lmp_qpos_word(&q->qh_pos), 1);
+    if (e) lmp_flag_wake(me->a, &q->qf_flag, lmp_qpos_word(&q->qh_pos), 1);
     lmp_wait_end(me);
   }
   return e;

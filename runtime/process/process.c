@@ -37,14 +37,26 @@ static void process_trace(lmp_me *me, lmp_obj *o) {
   lmp_unlock(me, &p->ps_lock);
 }
 
-const lmp_kind lmp_process_kind = {"Process", process_destroy, process_trace};
+static bool process_watch(lmp_me *me, lmp_obj *o, uint64_t **flag) {
+  (void)me;
+  lmp_process *p = lmp_process_of(o);
+  *flag = &p->ps_flag;
+  return lmp_load_acq32(&p->ps_exit) != 0;
+}
+
+const lmp_kind lmp_process_kind = {
+    .name = "Process",
+    .destroy = process_destroy,
+    .trace = process_trace,
+    .watch = process_watch,
+};
 
 void lmp_process_exit_set(lmp_me *me, lmp_obj *o, uint32_t exit) {
   lmp_process *p = lmp_process_of(o);
   lmp_owe(me, 0, &p->ps_exit);
   if (lmp_swap_if32(&p->ps_exit, 0, exit)) {
     lmp_fence_after_rmw();
-    lmp_flag_wake(&p->ps_flag, &p->ps_exit, INT32_MAX);
+    lmp_flag_wake(me->a, &p->ps_flag, &p->ps_exit, INT32_MAX);
   }
   lmp_owe_none(me, 0);
 }

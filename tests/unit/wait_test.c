@@ -224,6 +224,7 @@ static void test_the_record_of_a_wait(void **state) {
 
 enum { ROUNDS = 3000 };
 
+static const lmp_arena nowhere; /* no bells */
 static uint64_t flag;
 static uint32_t ping, pong;
 
@@ -250,7 +251,7 @@ static void test_a_raised_flag_loses_no_wake(void **state) {
   for (uint32_t i = 0; i < ROUNDS; i++) {
     lmp_add_ar32(&ping, 1);
     lmp_fence_after_rmw();
-    lmp_flag_wake(&flag, &ping, 1);
+    lmp_flag_wake(&nowhere, &flag, &ping, 1);
     if (i % 64 == 0) { /* else: runs ahead, while it may be awake or asleep */
       until(lmp_load_acq32(&pong) >= i);
     }
@@ -266,7 +267,7 @@ static void test_a_flag_is_lowered_when_nobody_sleeps(void **state) {
   ping = 7;
   lmp_flag_raise(&flag, 6); /* its raiser finds that the word moved on, and does not sleep */
   assert_true(flag != 0);
-  lmp_flag_wake(&flag, &ping, 1);
+  lmp_flag_wake(&nowhere, &flag, &ping, 1);
   assert_true(flag == 0);
 }
 
@@ -277,10 +278,10 @@ static void test_a_late_waker_leaves_the_flag_of_who_is_not_asleep_yet(void **st
   flag = 0;
   ping = 7;
   lmp_flag_raise(&flag, 7);
-  lmp_flag_wake(&flag, &ping, 1);
+  lmp_flag_wake(&nowhere, &flag, &ping, 1);
   assert_true(flag != 0);
   lmp_flag_raise(&flag, 5); /* late, with an old value: does not hide the newer */
-  lmp_flag_wake(&flag, &ping, 1);
+  lmp_flag_wake(&nowhere, &flag, &ping, 1);
   assert_true(flag != 0);
 }
 
