@@ -32,6 +32,12 @@ void l_encode_begin(l_codec *c);
  * until the message was used. */
 void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flags);
 
+/* l_flat_encode: writes the message of the table at `idx` into `to`, when all that is in it are scalars and
+ * it has neither elements nor a metatable nor a name; its length, 0: it takes l_encode. The same bytes, without
+ * the bookkeeping. */
+#define L_FLAT_MAX 448
+size_t l_flat_encode(lua_State *L, l_codec *c, int idx, uint8_t to[L_FLAT_MAX]);
+
 /* l_encoded: the messages since l_encode_begin, *count of them; valid until the next l_encode_begin. */
 const lmp_msg *l_encoded(l_codec *c, size_t *count);
 

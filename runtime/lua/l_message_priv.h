@@ -67,7 +67,8 @@ typedef struct l_names {
   l_name *entries;
   uint32_t n, cap;
   lmp_buf text;
-  uint64_t loaded; /* digest of package.loaded at the time of the build */
+  uint64_t loaded;     /* digest of package.loaded at the time of the build */
+  const void *globals; /* the table of globals then */
   uint32_t generation;
 } l_names;
 

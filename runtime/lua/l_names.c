@@ -200,7 +200,7 @@ static void names_build(lua_State *L, l_codec *c) {
   n->text.len = 0;
   n->generation++;
   l_push_globals(L);
-  const void *globals = lua_topointer(L, -1);
+  const void *globals = n->globals = lua_topointer(L, -1);
   lua_pop(L, 1);
   for (size_t i = 0; i < LMP_COUNT(base_names); i++) {
     if (!c->base[i]) continue;

@@ -53,8 +53,8 @@ static int put_result(lua_State *L, lmp_err e) {
   return 1;
 }
 
-/* Numbers, short strings and the like need no codec. */
-static lmp_err put_scalar(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline,
+/* Numbers, short strings and flat tables of them need no buffers. */
+static lmp_err put_simple(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline,
                           const uint8_t *bytes, size_t len) {
   lmp_iov piece = {bytes, len};
   lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
@@ -69,9 +69,10 @@ static lmp_err put_scalar(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline,
 /* Encodes anew after a signal: the hook that ran may have encoded something else. */
 static lmp_err put_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
   l_codec *c = u->st->codec;
-  uint8_t scalar[L_SCALAR_MAX];
-  size_t len = l_scalar_encode(L, 2, scalar);
-  if (len) return put_scalar(L, u, me, deadline, scalar, len);
+  uint8_t bytes[L_FLAT_MAX];
+  size_t len = l_scalar_encode(L, 2, bytes);
+  if (!len && lua_type(L, 2) == LUA_TTABLE) len = l_flat_encode(L, c, 2, bytes);
+  if (len) return put_simple(L, u, me, deadline, bytes, len);
   for (;;) {
     size_t n;
     size_t done;

@@ -58,6 +58,26 @@ static int fake_reach(lua_State *L) {
   return 1;
 }
 
+/* When a table is taken for a flat one, its bytes are these, and nothing else belongs to them. */
+static void check_flat(lua_State *L, l_codec *c, const lmp_msg *m, const uint8_t *bytes) {
+  uint8_t flat[L_FLAT_MAX];
+  size_t n = lua_istable(L, 1) ? l_flat_encode(L, c, 1, flat) : 0;
+  if (n == 0) return;
+  assert_int_equal(n, m->len);
+  assert_memory_equal(flat, bytes, n);
+  assert_int_equal(m->nhandles, 0);
+  assert_false(m->alone);
+}
+
+/* flat(v): whether it is taken for a flat table. */
+static int is_flat(lua_State *L) {
+  uint8_t flat[L_FLAT_MAX];
+  int top = lua_gettop(L);
+  lua_pushboolean(L, l_flat_encode(L, codec_of(L), 1, flat) != 0);
+  assert_int_equal(lua_gettop(L), top + 1);
+  return 1;
+}
+
 /* roundtrip(v): encoded as a queue does it, decoded from a copy with as many handles. */
 static int roundtrip(lua_State *L) {
   l_codec *c = codec_of(L);
@@ -74,6 +94,7 @@ static int roundtrip(lua_State *L) {
     memcpy(bytes + at, m->iov[i].data, m->iov[i].len);
   }
   assert_int_equal(at, m->len);
+  check_flat(L, c, m, bytes);
   if (m->nhandles) memcpy(handles, m->handles, m->nhandles * sizeof *handles);
   uint32_t nhandles = m->nhandles;
   lmp_err err = l_decode(L, c, bytes, at, handles, nhandles, L_FUNCTIONS);
@@ -83,8 +104,11 @@ static int roundtrip(lua_State *L) {
 }
 
 static int module_open(lua_State *L) {
-  static const luaL_Reg extra[] = {
-      {"handle", fake_new}, {"reach", fake_reach}, {"roundtrip", roundtrip}, {NULL, NULL}};
+  static const luaL_Reg extra[] = {{"handle", fake_new},
+                                   {"reach", fake_reach},
+                                   {"roundtrip", roundtrip},
+                                   {"flat", is_flat},
+                                   {NULL, NULL}};
   luaL_newmetatable(L, "Fake");
   lua_pushcfunction(L, fake_eq);
   lua_setfield(L, -2, "__eq");
@@ -548,6 +572,28 @@ static int open_codec(lua_State *L) {
   return 0;
 }
 
+static void test_flat_tables(void **state) {
+  (void)state;
+  run("local yes = {{}, {id = 1, name = 'sixteen bytes 16', x = 1.5}, {[-7] = true, [0] = false, "
+      "[2.5] = 'x'},"
+      "  {[true] = 1, [false] = 2}, {min = math.mininteger, max = math.maxinteger, inf = 1/0},"
+      "  {text = ('x'):rep(400)}, {['\\0k'] = ('y'):rep(200), z = ''}}"
+      "for i, t in ipairs(yes) do assert(mp.flat(t), i) assert(same(t, (mp.roundtrip(t)))) end "
+      "local many = {} for i = 1, 300 do many['k' .. i] = i end "
+      "mod = {a = 1} package.loaded.mod = mod "
+      "local no = {{1, 2}, {a = {}}, {a = print}, {[mp.handle(1)] = 1}, setmetatable({a = 1}, {}), "
+      "many, mod, _G,"
+      "  {text = ('x'):rep(1000)}, {[('k'):rep(1000)] = 1}, {f = function() end}, {c = "
+      "coroutine.create(print)}}"
+      "for i, t in ipairs(no) do assert(not mp.flat(t), i) end "
+      "assert(same(many, copy(many))) assert(rawequal(mp.roundtrip(mod), mod)) "
+      "assert(rawequal(mp.roundtrip(_G), _G)) "
+      "for n = 380, 460 do local t = {text = ('x'):rep(n), k = n} mp.roundtrip(t) mp.flat(t) end "
+      "local late = {x = 1} assert(mp.flat(late)) package.loaded.late = late assert(not "
+      "mp.flat(late)) "
+      "package.loaded.late = nil assert(mp.flat(late))");
+}
+
 static void test_out_of_memory_while_opening(void **state) {
   (void)state;
   for (long n = 0, done = 0; !done; n++) {
@@ -582,6 +628,7 @@ int main(void) {
       cmocka_unit_test(test_reach_finds_the_handles_of_a_function),
       cmocka_unit_test(test_finalisers_may_encode_while_encoding),
       cmocka_unit_test(test_out_of_memory_at_every_allocation),
+      cmocka_unit_test(test_flat_tables),
       cmocka_unit_test(test_out_of_memory_while_opening),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
