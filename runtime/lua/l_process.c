@@ -125,6 +125,9 @@ static int protected_report(lua_State *L) {
   return 0;
 }
 
+/* What lies on the stack of the coroutine that a child runs in. */
+enum { CHILD_FAILURE = 1, CHILD_TARGET, CHILD_LIFE };
+
 /* The child's life: child_main, instance, reached handles, own handle, coroutine -> exit code. It runs in
  * the coroutine: the parent's calls are not the child's, nor in its tracebacks. */
 static int child_life(lua_State *L) {
@@ -132,7 +135,7 @@ static int child_life(lua_State *L) {
   l_obj *u = lua_touserdata(L, 4);
   lua_State *C = lua_tothread(L, 5);
   lmp_handle self = st->f->self;
-  size_t n = lua_rawlen(L, 3);
+  size_t n = lua_istable(L, 3) ? lua_rawlen(L, 3) : 0;
   hook_exit(L, st);
   for (size_t i = 1; i <= n; i++) {
     lua_rawgeti(L, 3, (lua_Integer)i);
@@ -145,14 +148,14 @@ static int child_life(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, self.obj);
   lua_pop(L, 1);
-  lua_pushcfunction(C, failure);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushcclosure(L, run_target, 1);
+  lua_pushnil(L); /* it is ours; our children take another */
+  lua_setiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
+  lua_settop(C, CHILD_TARGET);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 4);
-  lua_xmove(L, C, 4);
-  bool failed = lua_pcall(C, 3, 0, 1) != LUA_OK;
+  lua_xmove(L, C, 3);
+  bool failed = lua_pcall(C, 3, 0, CHILD_FAILURE) != LUA_OK;
   if (failed) { /* on C, where it was raised, but protected: C is in no call */
     lua_pushcfunction(C, protected_report);
     lua_insert(C, -2);
@@ -178,12 +181,33 @@ LMP_NORETURN static void run_child(lua_State *L, l_state *st) {
   lmp_process_exit(st->f, code);
 }
 
-/* Pushes the coroutine in which a child is to run; the parent keeps it for the next one. */
+/* Calls itself so deep: afterwards the state has room for such calls. */
+static int call_deep(lua_State *L) {
+  lua_Integer n = lua_tointeger(L, 1);
+  if (n == 0) return 0;
+  lua_pushcfunction(L, call_deep);
+  lua_pushinteger(L, n - 1);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+/* Pushes the coroutine in which a child is to run; the parent keeps it for the next one. All is made here
+ * that every child would have to make: in a fresh process each new page costs a fault. */
 static void child_thread(lua_State *L) {
   lua_getiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
   if (lua_isthread(L, -1)) return;
   lua_pop(L, 1);
-  luaL_checkstack(lua_newthread(L), 20, NULL);
+  lua_State *C = lua_newthread(L);
+  luaL_checkstack(C, 30, NULL);
+  lua_pushcfunction(C, failure);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, run_target, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, child_life, 1);
+  lua_xmove(L, C, 2);
+  lua_pushcfunction(C, call_deep);
+  lua_pushinteger(C, 8);
+  if (lua_pcall(C, 1, 0, 0)) luaL_error(L, "not enough memory");
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
 }
@@ -200,18 +224,20 @@ static int core_fork(lua_State *L) {
   lua_settop(L, 7);
   l_me(L, st);
   hook_exit(L, st);
-  lua_newtable(L); /* 8: what is reached */
   if (lua_istable(L, 5)) {
+    lua_newtable(L); /* 8: what is reached */
     lua_pushvalue(L, 5);
     l_reach(L, st->codec, 1, 8, st->nhandles);
     lua_settop(L, 8);
+    s.reach = handles_of(L, &s.nreach); /* 9 */
+  } else {
+    lua_settop(L, 9);
   }
-  s.reach = handles_of(L, &s.nreach);            /* 9 */
   l_obj *u = l_prepare(L, st, LMP_KIND_PROCESS); /* 10 */
   child_thread(L);                               /* 11 */
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushcclosure(L, child_life, 1); /* 12 */
-  luaL_checkstack(L, 20, NULL);       /* nothing may be raised after the fork */
+  luaL_checkstack(L, 20, NULL);                  /* nothing may be raised after the fork */
+  lua_pushvalue(lua_tothread(L, 11), CHILD_LIFE);
+  lua_xmove(lua_tothread(L, 11), L, 1); /* 12 */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
     return luaL_error(L,

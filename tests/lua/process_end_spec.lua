@@ -71,6 +71,22 @@ describe("an exit code", function()
     assert.equal(1, join(mp.spawn(function() return ("x").y.z end)))
   end)
 
+  it("is 1 after an error at any depth of descent, and the error arrives whole", function()
+    local function fail() error("deep down") end
+    local function descend(depth)
+      local p = mp.spawn(depth > 1 and descend or fail, depth - 1)
+      assert.equal(depth > 1 and 0 or 1, join(p))
+      if depth > 1 then return p:result() end
+      return select(3, p:result())
+    end
+    for depth = 1, 4 do
+      local message = descend(depth)
+      assert.matches("deep down", message, 1, true)
+      assert.matches("stack traceback:", message, 1, true)
+      assert.is_nil(message:find("descend", 1, true))
+    end
+  end)
+
   it("is minus the number of any signal that ended the process", function()
     local ready = mp.Queue()
     local signals = {TERM = 15, KILL = 9, HUP = 1, USR1 = 10, SEGV = 11, ABRT = 6, ALRM = 14}
