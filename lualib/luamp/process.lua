@@ -181,9 +181,11 @@ local function make_metatable(class)
 end
 
 local function blank(class)
-  -- With room for what start() sets: it must not fail once the process runs.
-  return setmetatable({ _state = "new", _daemon = false, _detached = false, _handle = false, _method = false },
-    classes[class])
+  -- With room for all: what start() sets must not fail once the process runs.
+  return setmetatable({
+    _state = "new", _daemon = false, _detached = false, _handle = false, _method = false,
+    _number = nil, _ids = nil, _name = nil, _target = nil, _args = nil, _limits = nil,
+  }, classes[class])
 end
 
 local function number(self)
@@ -243,7 +245,7 @@ local function construct(class, ...)
     if not callable(first) then
       bad(3, "bad argument #1 to 'Process' (function or table expected, got %s)", type(first))
     end
-    set_target(self, first, table.pack(select(2, ...)))
+    set_target(self, first, select("#", ...) > 1 and table.pack(select(2, ...)) or nil)
   end
   return self
 end

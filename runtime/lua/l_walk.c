@@ -102,7 +102,8 @@ static void walk_table(walk *w, lua_Integer i, int t) {
 static void walk_function(walk *w, lua_Integer i, int f) {
   lua_State *L = w->L;
   const char *name;
-  for (int n = 1; !w->done && (name = lua_getupvalue(L, f, n)) != NULL; n++) {
+  int n = 1;
+  for (; !w->done && (name = lua_getupvalue(L, f, n)) != NULL; n++) {
     int value = lua_gettop(L);
     if (strcmp(name, "_ENV") != 0 || l_function_env(L, name) != ENV_VIEW) {
       lua_pushstring(L, name);
@@ -111,11 +112,11 @@ static void walk_function(walk *w, lua_Integer i, int f) {
     }
     lua_settop(L, value - 1);
   }
-  if (lua_iscfunction(L, f)) return;
+  if (n == 1 || lua_iscfunction(L, f)) return; /* globals are found through an upvalue */
   size_t names = l_function_names(L, w->c, f);
-  for (size_t n = 0; n < names && !w->done; n++) {
+  for (size_t g = 0; g < names && !w->done; g++) {
     int top = lua_gettop(L);
-    l_function_name(L, n);
+    l_function_name(L, g);
     l_push_globals(L);
     lua_pushvalue(L, top + 1);
     lua_rawget(L, top + 2);
