@@ -219,13 +219,26 @@ static bool handle_add(l_set *s, lmp_handle h) {
   return true;
 }
 
-/* Raises for the object of luamp at `idx`: "a closed Queue", "a Queue: handles ...". */
+/* An instance of a class of processes that has no handle yet. */
+static bool is_unstarted(lua_State *L, int idx) {
+  if (lua_type(L, idx) != LUA_TTABLE) return false;
+  lua_pushliteral(L, "_state");
+  lua_rawget(L, idx);
+  lua_pushliteral(L, "new");
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* Raises for the object of luamp at `idx`: "a closed Queue", "a Queue outside the family". */
 static void enc_handle_fail(l_enc *e, int idx, bool closed) {
   lua_State *L = e->L;
   const char *name = "luamp object";
   luaL_checkstack(L, 4, NULL);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
-  if (closed)
+  if (closed && is_unstarted(L, idx))
+    lua_pushfstring(L, "a %s that was not started", name);
+  else if (closed)
     lua_pushfstring(L, "a closed %s", name);
   else
     lua_pushfstring(L, "a %s outside the family", name);

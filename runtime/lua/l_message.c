@@ -168,13 +168,18 @@ static int mp_register(lua_State *L) {
   }
   /* A second name for one table: both are understood, the first is used for sending. */
   const void *key = lua_topointer(L, 2);
+  if (!lmp_buf_reserve(&c->type_text, n)) l_nomem(L);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   lua_rawset(L, 3);
   if (lmp_idmap_find(&c->types, (uintptr_t)key, ID_META)) return 0;
-  if (!lmp_buf_reserve(&c->type_text, n)) l_nomem(L);
   lmp_id *id = lmp_idmap_add(&c->types, (uintptr_t)key, ID_META);
-  if (!id) l_nomem(L);
+  if (!id) {
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    lua_rawset(L, 3); /* the name is there: no memory is needed to take it away */
+    l_nomem(L);
+  }
   id->pos = c->type_text.len;
   id->aux = (uint32_t)n;
   memcpy(c->type_text.data + c->type_text.len, name, n);

@@ -48,15 +48,24 @@ void l_state_uv(lua_State *L, int which) {
   lua_remove(L, -2);
 }
 
-static lmp_log_level log_level(void) {
-  const char *text = getenv("LUAMP_LOG");
+/* A variable that is set; an empty one is not. */
+static const char *environment(const char *name) {
+  const char *text = getenv(name);
+  return text && *text ? text : NULL;
+}
+
+static lmp_log_level log_level(lua_State *L) {
+  const char *text = environment("LUAMP_LOG");
   if (!text) return LMP_LOG_NONE;
   if (strcmp(text, "debug") == 0) return LMP_LOG_DEBUG;
-  return strcmp(text, "info") == 0 ? LMP_LOG_INFO : LMP_LOG_NONE;
+  if (strcmp(text, "info") != 0) {
+    luaL_error(L, "LUAMP_LOG: 'info' or 'debug' expected, got '%s'", text);
+  }
+  return LMP_LOG_INFO;
 }
 
 static void memory_from_environment(lua_State *L, l_state *st) {
-  const char *text = getenv("LUAMP_MEMORY");
+  const char *text = environment("LUAMP_MEMORY");
   if (!text) return;
   lua_pushstring(L, text);
   st->memory = l_size(L, -1, "LUAMP_MEMORY");
@@ -67,7 +76,7 @@ lmp_family *l_family(lua_State *L, l_state *st) {
   if (LMP_LIKELY(st->f != NULL)) return st->f;
   if (st->memory == 0) memory_from_environment(L, st);
   uint64_t memory = st->memory ? st->memory : lmp_os_memory() / 2;
-  lmp_err e = lmp_family_new(memory, log_level(), &st->f);
+  lmp_err e = lmp_family_new(memory, log_level(L), &st->f);
   if (e == LMP_E_INVAL) {
     luaL_error(L, "a memory limit of %I bytes is too small: luamp needs %I", (lua_Integer)memory,
                (lua_Integer)LMP_ARENA_LEAST);
