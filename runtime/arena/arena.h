@@ -27,6 +27,13 @@ typedef struct lmp_kind {
    * wakers look only when a bit of a word tells them to, sets that bit before it looks for the last
    * time. An object has one such flag. NULL: it cannot be waited for. */
   bool (*watch)(lmp_me *me, lmp_obj *obj, uint64_t **flag);
+  /* Context `id` is at its end, by death or by leaving, and gives up what it has in the object: locks,
+   * permits, its place among waiters. Its context is still as it was left, the wakes that it owes are paid
+   * and its wait record is passed on afterwards. Called for every live object while lmp_owns holds for
+   * `id`, perhaps with internal locks held: takes none, does not wait. Can be killed anywhere and run
+   * again by another reaper; two never run for one `id`. The object may be on its way to its end, so
+   * that what is written no longer matters; its slot is not made anew meanwhile. NULL: there is nothing. */
+  void (*abandon)(lmp_me *me, lmp_obj *obj, uint32_t id);
 } lmp_kind;
 
 /* A process's mapping of the arena; private memory. */
@@ -116,9 +123,17 @@ LMP_NODISCARD lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot);
 void lmp_proc_giveup(lmp_arena *a, uint32_t slot);
 
 /* lmp_me_attach: takes a context for the calling thread, which must not have one. LMP_E_NOSLOT: too
- * many threads. lmp_me_detach: gives it back; no lock is held, no object waited for. */
+ * many threads. lmp_me_detach: gives it back; no internal lock is held, no object waited for; what the
+ * thread still owns in objects it abandons. */
 LMP_NODISCARD lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me);
 void lmp_me_detach(lmp_me *me);
+
+/* lmp_owns: this context may own something in an object from now on: called before the first claim, and
+ * cheap. It is a hint that stays until the context is given back. */
+static inline void lmp_owns(lmp_me *me) {
+  /* CRASH: before: nothing is owned yet. */
+  if (LMP_UNLIKELY(!lmp_load_rlx32(&me->c->cx_owns))) lmp_store_rel32(&me->c->cx_owns, 1);
+}
 
 /* lmp_ctx_dead: its thread is gone. One load. */
 bool lmp_ctx_dead(const lmp_arena *a, uint32_t index);
@@ -254,6 +269,10 @@ static inline void lmp_wait_end(lmp_me *me) { lmp_store_rel32(&me->c->cx_wait_n,
  * and no wake was taken; LMP_E_INTR: a signal handler ran. Now and then looks after the dead. */
 LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline);
 
+/* lmp_spin: looks for a while whether *word moves on from `seen`; true when it did. `soon`: it is
+ * expected at once. Before a sleep: a wake-up costs more than the most that this takes. */
+bool lmp_spin(lmp_me *me, const uint32_t *word, uint32_t seen, bool soon);
+
 /* A wake-up flag beside a word that is slept on: the value of the word at which its last raiser is about
  * to sleep, or nothing. The sleeper raises it, then looks again; the waker changes the word, then looks
  * at the flag. lmp_flag_raise ends with, lmp_flag_wake begins after, a full fence, so one of the two sees
@@ -281,6 +300,8 @@ static inline void lmp_owe_none(lmp_me *me, unsigned slot) {
 /* lmp_reap_ctx: repairs what the dead context `index` left half-done and frees it. Takes no lock: may be
  * called with locks held. False, and nothing done, when another live thread is at it. */
 bool lmp_reap_ctx(lmp_me *me, uint32_t index);
+/* lmp_abandon: gives up what context `id` owns in objects: its own, or a dead one by its reaper. */
+void lmp_abandon(lmp_me *me, uint32_t id);
 /* lmp_reap_proc: when process `slot` is dead: repairs its contexts, takes it off all objects, frees the
  * slot. False while it cannot be (not dead; still being torn down). No lock may be held. */
 bool lmp_reap_proc(lmp_me *me, uint32_t slot);

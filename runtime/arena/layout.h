@@ -15,7 +15,7 @@
 #include "os/os.h"
 
 #define LMP_MAGIC UINT64_C(0x31616d70616d756c) /* "lumap ma1", little endian */
-#define LMP_FORMAT 1                           /* grows with every change of this file */
+#define LMP_FORMAT 2                           /* grows with every change of this file */
 
 #define LMP_PAGE 4096u
 #define LMP_SPAN_BITS 16
@@ -58,7 +58,8 @@ typedef struct lmp_hdr {
   uint32_t hd_obj_hwm, hd_obj_hint;
   uint32_t hd_ctx_hwm, hd_proc_hwm;
   uint32_t hd_orphans; /* there may be dying objects that nobody destroys; only a hint */
-  uint32_t hd_pad3[11];
+  uint32_t hd_look;    /* 0: no context has a cx_look; see lmp_abandon */
+  uint32_t hd_pad3[10];
 
   /* Collector of objects that are held by nobody but may be named by a message. */
   uint32_t hd_gc_lock;
@@ -104,6 +105,7 @@ enum { LMP_CTX_FREE, LMP_CTX_TAKING, LMP_CTX_LIVE };
 #define LMP_PWAKES 4  /* wakes owed: one for each lock, two for the operation */
 #define LMP_TX_MAX 24 /* words one transaction may change */
 #define LMP_WAIT_MAX 128
+#define LMP_LOOKS UINT32_MAX
 
 typedef struct lmp_txent {
   uint64_t tx_off; /* offset << 2 | log2(width) - 1 */
@@ -123,7 +125,9 @@ typedef struct lmp_ctx {
   uint32_t cx_wait_n;            /* words it sleeps on, or slept on and has not acted yet */
   uint32_t cx_wait_obj;          /* the object it waits for, for people */
   uint32_t cx_wait_flags;        /* bit 0: with a deadline */
-  uint32_t cx_pad1[6];
+  uint32_t cx_owns;              /* it may own something in an object; a hint that stays */
+  uint32_t cx_look;              /* object that it looks at in lmp_abandon; LMP_LOOKS: at another */
+  uint32_t cx_pad1[4];
   lmp_txent cx_tx[LMP_TX_MAX];
   uint32_t cx_wait_word[LMP_WAIT_MAX];
   uint32_t cx_pad2[256 - 6 * 16 - 32];
@@ -141,6 +145,8 @@ typedef enum lmp_kind_id {
   LMP_KIND_NONE,
   LMP_KIND_PROCESS,
   LMP_KIND_QUEUE,
+  LMP_KIND_LOCK,
+  LMP_KIND_RLOCK,
   LMP_KIND_COUNT
 } lmp_kind_id;
 

@@ -83,6 +83,9 @@ lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me) {
 
 void lmp_me_detach(lmp_me *me) {
   lmp_wait_end(me);
+  lmp_abandon(me, me->id);
+  lmp_store_rel32(&me->c->cx_owns, 0);
+  /* CRASH: before: the reaper abandons it all, once more perhaps. */
   lmp_os_life_drop(&me->c->cx_life);
   /* CRASH: LIVE with a free life word looks alive until the process ends; then it is reaped. */
   lmp_store_rel32(&me->c->cx_state, LMP_CTX_FREE);

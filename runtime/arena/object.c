@@ -54,6 +54,19 @@ static bool table_reach(lmp_arena *a, uint32_t i) {
   return true;
 }
 
+/* After slot i was claimed: somebody is looking at what it was, for the collector or for a context at
+ * its end, so it must not become another object now. */
+static bool slot_looked_at(lmp_arena *a, uint32_t i) {
+  lmp_fence_after_rmw(); /* the state before the looks: pairs with the fences of pass and lmp_abandon */
+  if (lmp_load_acq32(&a->h->hd_gc_scan) == i) return true;
+  if (LMP_LIKELY(lmp_load_acq32(&a->h->hd_look) == 0)) return false;
+  uint32_t nctx = lmp_load_acq32(&a->h->hd_ctx_hwm);
+  for (uint32_t k = 0; k < nctx; k++) {
+    if (lmp_load_acq32(&a->ctxs[k].cx_look) == i) return true;
+  }
+  return false;
+}
+
 static lmp_obj *slot_claim(lmp_me *me, uint32_t from, uint32_t to) {
   lmp_arena *a = me->a;
   for (uint32_t i = from; i < to; i++) {
@@ -61,8 +74,7 @@ static lmp_obj *slot_claim(lmp_me *me, uint32_t from, uint32_t to) {
     if (i >= lmp_load_rlx32(&a->h->hd_obj_hwm) && !table_reach(a, i)) return NULL;
     if (lmp_load_rlx32(&o->ob_state) != LMP_OBJ_FREE) continue;
     if (!lmp_swap_if32(&o->ob_state, LMP_OBJ_FREE, LMP_OBJ_STATE(LMP_OBJ_NEW, me->id))) continue;
-    lmp_fence_after_rmw(); /* the state before the look: pairs with the collector's fence */
-    if (lmp_load_acq32(&a->h->hd_gc_scan) == i) {
+    if (LMP_UNLIKELY(slot_looked_at(a, i))) {
       lmp_store_rel32(&o->ob_state, LMP_OBJ_FREE);
       continue;
     }

@@ -4,8 +4,9 @@
  * Anybody may reap anybody. Every step looks before it acts and may be repeated, so a reaper that is
  * killed is reaped in turn and its work done again. One claim word keeps two live reapers apart; the
  * claim of a dead one is taken over.
- *   X1 order for a context: replay its transaction, free its locks, pay its wakes, free its blocks,
- *      disown its objects, free the slot. Locks before the replay would show half a change.
+ *   X1 order for a context: replay its transaction, free its locks, abandon what it owned, pay its wakes,
+ *      free its blocks, disown its objects, free the slot. Locks before the replay would show half a change;
+ *      wakes before the rest would be slept through.
  *   X2 order for a process: its contexts, its holder bits, its slot. */
 #include "arena/arena.h"
 #include "base/debug.h"
@@ -56,6 +57,45 @@ static void pay_wakes(lmp_arena *a, lmp_ctx *c) {
   lmp_store_rel32(&c->cx_wait_n, 0);
 }
 
+/* hd_look is not 0 while any cx_look is not: it grows after the first and before the last store to a
+ * cx_look, and is put to 0 only from a value at which all were seen to be 0. */
+static void look_begin(lmp_me *me) {
+  lmp_store_rel32(&me->c->cx_look, LMP_LOOKS);
+  while (lmp_add_ar32(&me->a->h->hd_look, 1) == UINT32_MAX) {
+  }
+}
+
+static void look_end(lmp_me *me) {
+  lmp_hdr *h = me->a->h;
+  lmp_store_rel32(&me->c->cx_look, 0);
+  lmp_fence_sc();
+  uint32_t seen = lmp_load_acq32(&h->hd_look);
+  uint32_t nctx = lmp_load_acq32(&h->hd_ctx_hwm);
+  for (uint32_t i = 0; i < nctx; i++) {
+    if (lmp_load_acq32(&me->a->ctxs[i].cx_look)) return;
+  }
+  /* CRASH: before: it stays up, and objects are made a little slower until the next one ends. */
+  lmp_swap_if32(&h->hd_look, seen, 0);
+}
+
+void lmp_abandon(lmp_me *me, uint32_t id) {
+  lmp_arena *a = me->a;
+  if (!lmp_load_acq32(&a->ctxs[id - 1].cx_owns)) return;
+  uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
+  look_begin(me);
+  for (uint32_t i = 1; i < hwm; i++) {
+    lmp_obj *o = lmp_obj_at(a, i);
+    if ((lmp_load_rlx32(&o->ob_state) & 0xff) != LMP_OBJ_LIVE) continue;
+    /* It may end meanwhile, but its slot stays as it is: pairs with slot_looked_at. */
+    lmp_store_rel32(&me->c->cx_look, i);
+    lmp_fence_sc();
+    if ((lmp_load_acq32(&o->ob_state) & 0xff) != LMP_OBJ_LIVE) continue;
+    const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? a->kinds[o->ob_kind] : NULL;
+    if (kind && kind->abandon) kind->abandon(me, o, id);
+  }
+  look_end(me);
+}
+
 static void suspect(lmp_arena *a, uint32_t slot) {
   if (slot < a->h->hd_nproc) {
     lmp_store_rlx32(&a->procs[slot].pr_suspect, (uint32_t)(lmp_os_now() / LMP_SEC) + 1);
@@ -83,11 +123,14 @@ bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
     suspect(a, lmp_load_acq32(&c->cx_state) >> 8);
     lmp_tx_replay(a, c);
     free_locks(a, c, id);
+    lmp_abandon(me, id);
     pay_wakes(a, c);
     lmp_memory_sweep(me, id);
     lmp_obj_disown(a, id);
     lmp_store_rel32(&a->h->hd_orphans, 1);
     drop_claims(a, id);
+    lmp_store_rel32(&c->cx_owns, 0);
+    lmp_store_rel32(&c->cx_look, 0);
     lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);
   }
   lmp_store_rel32(&c->cx_reaper, 0);

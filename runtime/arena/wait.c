@@ -15,6 +15,32 @@
 /* While a dead process is still being torn down. */
 #define TICK_DYING (2 * LMP_MSEC)
 
+/* Pauses, of about 20 ns, before looking again at a word that another processor writes. Each look takes
+ * the line away from the writer, and who looks seldom finds several messages at once; but who has put
+ * something since it last got waits for an answer, and looks at once, then less and less often. And the
+ * most and least pauses in all before sleeping: at most about as long as a wake-up costs. */
+#define SPIN_FIRST 4u
+#define SPIN_STEP 256u
+#define SPIN_MOST 512u
+#define SPIN_LEAST 64u
+
+bool lmp_spin(lmp_me *me, const uint32_t *word, uint32_t seen, bool soon) {
+  uint32_t step = soon ? SPIN_FIRST : SPIN_STEP;
+  if (me->a->cpus < 2) return false;
+  if (me->spin < SPIN_LEAST) me->spin = SPIN_MOST;
+  for (uint32_t spent = 0; spent < me->spin; spent += step) {
+    if (spent) step = step * 2 < SPIN_STEP ? step * 2 : SPIN_STEP;
+    if (step > me->spin - spent) step = me->spin - spent;
+    for (uint32_t i = 0; i < step; i++) lmp_os_relax();
+    if (lmp_load_rlx32(word) != seen) {
+      me->spin = me->spin * 2 < SPIN_MOST ? me->spin * 2 : SPIN_MOST;
+      return true;
+    }
+  }
+  me->spin = me->spin / 2 > SPIN_LEAST ? me->spin / 2 : SPIN_LEAST;
+  return false;
+}
+
 void lmp_wait_begin(lmp_me *me, const lmp_obj *obj, const uint32_t *word, uint64_t deadline) {
   lmp_ctx *c = me->c;
   uint32_t off = lmp_off32(me->a, word);

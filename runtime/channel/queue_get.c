@@ -14,14 +14,6 @@
 
 #define INBOX_BYTES (32u << 10)
 #define INBOX_MESSAGES 256u
-/* Pauses, of about 20 ns, before looking again at a word that another processor writes. Each look takes
- * the line away from the writer, and who looks seldom finds several messages at once; but who has put
- * something since it last got waits for an answer, and looks at once, then less and less often. And the
- * most and least pauses in all before sleeping: at most about as long as a wake-up costs. */
-#define SPIN_FIRST 4u
-#define SPIN_STEP 256u
-#define SPIN_MOST 512u
-#define SPIN_LEAST 64u
 
 bool lmp_inbox_init(lmp_inbox *box) {
   *box = (lmp_inbox){.cap = INBOX_BYTES, .max = INBOX_MESSAGES};
@@ -45,23 +37,6 @@ void lmp_inbox_done(lmp_me *me, lmp_inbox *box, uint32_t i) {
   in->nhandles = 0;
   if (in->block) lmp_free(me, in->block);
   in->block = 0;
-}
-
-bool lmp_queue_spin(lmp_me *me, const lmp_qpos *pos, lmp_qpos seen, bool soon) {
-  uint32_t step = soon ? SPIN_FIRST : SPIN_STEP;
-  if (me->a->cpus < 2) return false;
-  if (me->spin < SPIN_LEAST) me->spin = SPIN_MOST;
-  for (uint32_t spent = 0; spent < me->spin; spent += step) {
-    if (spent) step = step * 2 < SPIN_STEP ? step * 2 : SPIN_STEP;
-    if (step > me->spin - spent) step = me->spin - spent;
-    for (uint32_t i = 0; i < step; i++) lmp_os_relax();
-    if (lmp_load_rlx64(pos) != seen) {
-      me->spin = me->spin * 2 < SPIN_MOST ? me->spin * 2 : SPIN_MOST;
-      return true;
-    }
-  }
-  me->spin = me->spin / 2 > SPIN_LEAST ? me->spin / 2 : SPIN_LEAST;
-  return false;
 }
 
 /* Where a getter stands: under qh_lock. */
@@ -197,7 +172,7 @@ static void get_try(lmp_me *me, lmp_queue *q, uint32_t max, lmp_inbox *box, lmp_
 static lmp_err wait_message(lmp_me *me, lmp_obj *o, lmp_qpos tail, uint64_t deadline,
                             bool *waiting) {
   lmp_queue *q = lmp_queue_of(o);
-  bool moved = lmp_queue_spin(me, &q->qt_pos, tail, me->asked);
+  bool moved = lmp_spin(me, lmp_qpos_word(&q->qt_pos), (uint32_t)tail, me->asked);
   me->asked = false;
   if (moved) return LMP_OK;
   if (lmp_load_rlx64(&q->qt_seg)) lmp_queue_trim(me, q);

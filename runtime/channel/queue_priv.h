@@ -5,10 +5,6 @@
 
 #include "channel/segment.h"
 
-/* lmp_queue_spin: looks for a while whether *pos moves on from `seen`; true when it did. `soon`: it is
- * expected at once. */
-bool lmp_queue_spin(lmp_me *me, const lmp_qpos *pos, lmp_qpos seen, bool soon);
-
 /* lmp_queue_trim: gives the segment of an empty queue back. No lock may be held. */
 void lmp_queue_trim(lmp_me *me, lmp_queue *q);
 

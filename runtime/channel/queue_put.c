@@ -170,7 +170,8 @@ static lmp_err wait_room(lmp_me *me, lmp_obj *o, uint64_t deadline, bool *waitin
   lmp_queue *q = lmp_queue_of(o);
   if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;
   lmp_qpos head = lmp_load_acq64(&q->qh_pos);
-  if (!still_full(q, head) || lmp_queue_spin(me, &q->qh_pos, head, false)) return LMP_OK;
+  if (!still_full(q, head) || lmp_spin(me, lmp_qpos_word(&q->qh_pos), (uint32_t)head, false))
+    return LMP_OK;
   lmp_wait_begin(me, o, lmp_qpos_word(&q->qh_pos), deadline);
   *waiting = true;
   head = lmp_load_acq64(&q->qh_pos); /* before the flag: who moves it later sees the flag */

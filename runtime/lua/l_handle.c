@@ -37,7 +37,7 @@ l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me) {
   l_obj *u = lua_touserdata(L, arg);
   if (LMP_UNLIKELY(!u || lua_type(L, arg) != LUA_TUSERDATA || lua_rawlen(L, arg) < sizeof *u ||
                    u->magic != L_HANDLE_MAGIC || u->kind != kind)) {
-    luaL_typeerror(L, arg, kind == LMP_KIND_QUEUE ? "Queue" : "Process");
+    luaL_typeerror(L, arg, lmp_kinds[kind]->name);
   }
   *me = l_me(L, u->st);
   if (LMP_UNLIKELY(u->epoch != u->st->f->epoch || !u->open)) handle_renew(L, u, *me);

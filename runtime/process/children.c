@@ -163,6 +163,7 @@ lmp_err lmp_family_end(lmp_family *f, bool interrupted) {
   lmp_me *me;
   lmp_child child;
   if (f->ended || lmp_family_forked(f) || lmp_family_me(f, &me)) return LMP_OK;
+  lmp_abandon(me, me->id); /* the children may wait for a lock of ours */
   if (!interrupted && wait_all(f, me, false, LMP_FOREVER) == LMP_E_INTR) return LMP_E_INTR;
   f->ended = true;
   if (!pending(f, true, &child)) return LMP_OK;

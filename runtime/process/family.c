@@ -9,8 +9,16 @@
 #include "channel/queue.h"
 #include "os/os.h"
 #include "process/process.h"
+#include "sync/lock.h"
 
 _Thread_local lmp_me_cache lmp_me_last;
+
+const lmp_kind *const lmp_kinds[LMP_KIND_COUNT] = {
+    [LMP_KIND_PROCESS] = &lmp_process_kind,
+    [LMP_KIND_QUEUE] = &lmp_queue_kind,
+    [LMP_KIND_LOCK] = &lmp_lock_kind,
+    [LMP_KIND_RLOCK] = &lmp_rlock_kind,
+};
 
 _Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");
 
@@ -198,8 +206,7 @@ lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **out) {
   if (!f) return LMP_E_NOMEM;
   lmp_err e = lmp_arena_create(&f->a, &config);
   if (e) goto fail;
-  f->a.kinds[LMP_KIND_PROCESS] = &lmp_process_kind;
-  f->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  memcpy(f->a.kinds, lmp_kinds, sizeof f->a.kinds);
   f->a.on_death = on_death;
   f->a.on_tick = on_tick;
   f->log = log;

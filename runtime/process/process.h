@@ -63,6 +63,9 @@ typedef struct lmp_family {
   uint32_t nchildren, capchildren;
 } lmp_family;
 
+/* Every kind of object, by its number. */
+extern const lmp_kind *const lmp_kinds[LMP_KIND_COUNT];
+
 /* -- families (family.c) ------------------------------------------------------------------------- */
 
 /* lmp_family_new: a new family with the calling process, named `MainProcess`, as its main one.

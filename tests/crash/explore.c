@@ -110,6 +110,12 @@ static bool attempt(const char *scene_name, const schedule *s) {
 
 static void reaper_body(sim_member *m) { lmp_reap_all(&m->me); }
 
+static void set_kinds(sim_member *m) {
+  m->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  m->a.kinds[LMP_KIND_LOCK] = &lmp_lock_kind;
+  m->a.kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
+}
+
 static bool set_up(const scene *sc) {
   sim_make();
   sim_k.failure = NULL;
@@ -118,11 +124,11 @@ static bool set_up(const scene *sc) {
   sim_process(SIM_M);
   for (unsigned i = 0; i < SIM_M; i++) {
     sim_member *m = &sim_k.m[i];
-    m->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+    set_kinds(m);
     bool player = i >= SIM_R || sc->body[i] || sc->setup == NULL;
     if (player && !(i == SIM_V && sc->outside)) sim_process(i);
   }
-  sim_k.m[SIM_M].a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  set_kinds(&sim_k.m[SIM_M]);
   if (!sc->body[2] && !sim_k.m[SIM_Q].me.id) sim_process(SIM_Q);
   sc->setup();
   for (unsigned i = 0; i < SIM_M; i++) {

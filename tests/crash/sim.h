@@ -35,7 +35,7 @@ typedef struct sim_member {
   sim_state state;
   bool started;
   uint64_t accesses, writes, stop_access, stop_write;
-  lmp_waitword words[2];
+  lmp_waitword words[4];
   unsigned nwords;
   uint64_t since; /* order of falling asleep */
   lmp_woke woke;

@@ -5,6 +5,7 @@
 
 #include "channel/queue.h"
 #include "sim.h"
+#include "sync/lock.h"
 
 #define WORLD_IDS 128u
 #define WORLD_QUEUES 2u

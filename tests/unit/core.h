@@ -65,8 +65,7 @@ static inline void world_open_as(world *w, uint64_t memory, uint32_t nobj) {
   lmp_arena_config config = {.memory = memory, .nproc = 16, .nctx = 32, .nobj = nobj};
   uint32_t slot;
   assert_int_equal(lmp_arena_create(&w->a, &config), LMP_OK);
-  w->a.kinds[LMP_KIND_PROCESS] = &lmp_process_kind;
-  w->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  memcpy(w->a.kinds, lmp_kinds, sizeof w->a.kinds);
   assert_int_equal(lmp_proc_claim(&w->a, UINT32_MAX, &slot), LMP_OK);
   assert_int_equal(lmp_proc_enter(&w->a, slot), LMP_OK);
   assert_int_equal(lmp_me_attach(&w->a, &w->me), LMP_OK);
