@@ -54,10 +54,10 @@ static bool table_reach(lmp_arena *a, uint32_t i) {
   return true;
 }
 
-/* After slot i was claimed: somebody is looking at what it was, for the collector or for a context at
- * its end, so it must not become another object now. */
+/* After a change of the state of slot i and a full fence, which pairs with those of pass and lmp_abandon:
+ * somebody is looking at what it was, for the collector or for a context at its end, so it must not become
+ * another object now, nor its blocks something else. */
 static bool slot_looked_at(lmp_arena *a, uint32_t i) {
-  lmp_fence_after_rmw(); /* the state before the looks: pairs with the fences of pass and lmp_abandon */
   if (lmp_load_acq32(&a->h->hd_gc_scan) == i) return true;
   if (LMP_LIKELY(lmp_load_acq32(&a->h->hd_look) == 0)) return false;
   uint32_t nctx = lmp_load_acq32(&a->h->hd_ctx_hwm);
@@ -74,6 +74,7 @@ static lmp_obj *slot_claim(lmp_me *me, uint32_t from, uint32_t to) {
     if (i >= lmp_load_rlx32(&a->h->hd_obj_hwm) && !table_reach(a, i)) return NULL;
     if (lmp_load_rlx32(&o->ob_state) != LMP_OBJ_FREE) continue;
     if (!lmp_swap_if32(&o->ob_state, LMP_OBJ_FREE, LMP_OBJ_STATE(LMP_OBJ_NEW, me->id))) continue;
+    lmp_fence_after_rmw();
     if (LMP_UNLIKELY(slot_looked_at(a, i))) {
       lmp_store_rel32(&o->ob_state, LMP_OBJ_FREE);
       continue;
@@ -163,7 +164,15 @@ uint32_t lmp_obj_count(const lmp_arena *a) {
 /* The owner of a DYING object. CRASH: anywhere: the object becomes an orphan, and whoever finds it
  * starts again; a name that was freed is taken out of the object first. */
 void lmp_obj_destroy(lmp_me *me, lmp_obj *o) {
-  const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? me->a->kinds[o->ob_kind] : NULL;
+  lmp_arena *a = me->a;
+  const lmp_kind *kind = o->ob_kind < LMP_KIND_COUNT ? a->kinds[o->ob_kind] : NULL;
+  lmp_fence_sc();
+  if (kind && kind->abandon && LMP_UNLIKELY(slot_looked_at(a, (uint32_t)(o - a->objs)))) {
+    /* The reaper of another context writes into it: left to whoever looks for orphans next. */
+    lmp_store_rel32(&o->ob_state, LMP_OBJ_STATE(LMP_OBJ_DYING, 0));
+    lmp_store_rel32(&a->h->hd_orphans, 1);
+    return;
+  }
   if (kind && kind->destroy) kind->destroy(me, o);
   uint64_t text = o->ob_name;
   if (text) {
