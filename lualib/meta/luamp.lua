@@ -33,7 +33,7 @@ local luamp = {}
 --- * `"closed"`: the queue is closed (and, for a `get`, empty)
 --- * `"toolarge"`: the message can never fit into the family's memory
 --- * `"died"`: the process ended without a result
---- * `"broken"`: the bytes are no message, or one that must not or cannot be rebuilt here
+--- * `"broken"`: the bytes are no message, or one that must not or cannot be rebuilt here; the barrier is broken
 ---@alias luamp.Code "timeout"|"closed"|"toolarge"|"died"|"broken"
 
 ---A number of bytes, or a text: a number and `K`, `M` or `G` (or `k`, `m`, `g`), powers of 1024, as
@@ -353,6 +353,189 @@ function luamp.set_start_method(method) end
 ---least 1.
 ---@return integer
 function luamp.cpu_count() end
+
+-- Semaphore, Event, Barrier ----------------------------------------------------------------------------
+
+---@class luamp.SyncOptions
+---@field name? string shows in `tostring` and in error messages
+
+---What `guard` returns: releases at the end of the scope that it is a `<close>` variable of.
+---@class luamp.Guard
+---@field abandoned boolean the last holder ended without releasing; always `false` for a semaphore
+
+---A number of permits. `acquire` takes one, and waits while there is none; `release` adds one, by any process,
+---also one that never took any. So it counts signals and not holders: what a process that is killed had taken
+---does not come back. For that there is `BoundedSemaphore`.
+---
+---Like a Queue, a Semaphore value is a handle: it can be sent and reached by children, and what arrives is a
+---handle on the same semaphore. So it is with an Event and with a Barrier.
+---@class luamp.Semaphore
+local Semaphore = {}
+
+---A semaphore with `n` permits. Raises when `n` is negative, no integer, or more than 2147483647.
+---@param n? integer absent: 1
+---@param options? luamp.SyncOptions
+---@return luamp.Semaphore
+---@overload fun(options: luamp.SyncOptions): luamp.Semaphore
+function luamp.Semaphore(n, options) end
+
+---`Semaphore` in lower case.
+---@param n? integer
+---@param options? luamp.SyncOptions
+---@return luamp.Semaphore
+---@overload fun(options: luamp.SyncOptions): luamp.Semaphore
+function luamp.semaphore(n, options) end
+
+---Takes a permit; waits while there is none.
+---@param timeout? number seconds
+---@return boolean acquired
+---@return luamp.Code? code `"timeout"`
+function Semaphore:acquire(timeout) end
+
+---Adds a permit and wakes one who waits. Raises, and adds none, at the greatest value.
+function Semaphore:release() end
+
+---Takes a permit, calls `f(...)`, and releases when that returns or raises.
+---@param f function
+---@param ... any
+---@return any ... what `f` returned
+function Semaphore:with(f, ...) end
+
+---Takes a permit, and releases it at the end of the scope: `local held <close> = semaphore:guard()`.
+---@return luamp.Guard
+function Semaphore:guard() end
+
+---Permits that are there.
+---@return integer
+function Semaphore:value() end
+
+---Whether there is none.
+---@return boolean
+function Semaphore:locked() end
+
+---A fixed number of permits, which threads hold. Those of a process that is killed, or ends, come back, each
+---exactly once. Its calls are those of a Semaphore, except that `release` frees a permit of the calling thread
+---or, where that has none, one of another's, and raises when all are free.
+---@class luamp.BoundedSemaphore
+local BoundedSemaphore = {}
+
+---A semaphore of `n` permits that are all free. Raises when `n` is negative, no integer, or more than 65536.
+---@param n? integer absent: 1
+---@param options? luamp.SyncOptions
+---@return luamp.BoundedSemaphore
+---@overload fun(options: luamp.SyncOptions): luamp.BoundedSemaphore
+function luamp.BoundedSemaphore(n, options) end
+
+---`BoundedSemaphore` in lower case.
+---@param n? integer
+---@param options? luamp.SyncOptions
+---@return luamp.BoundedSemaphore
+---@overload fun(options: luamp.SyncOptions): luamp.BoundedSemaphore
+function luamp.bounded_semaphore(n, options) end
+
+---Takes a permit; waits while there is none.
+---@param timeout? number seconds
+---@return boolean acquired
+---@return luamp.Code? code `"timeout"`
+function BoundedSemaphore:acquire(timeout) end
+
+---Frees a permit and wakes one who waits. Raises, and changes nothing, when all are free.
+function BoundedSemaphore:release() end
+
+---Takes a permit, calls `f(...)`, and releases when that returns or raises.
+---@param f function
+---@param ... any
+---@return any ... what `f` returned
+function BoundedSemaphore:with(f, ...) end
+
+---Takes a permit, and releases it at the end of the scope: `local held <close> = semaphore:guard()`.
+---@return luamp.Guard
+function BoundedSemaphore:guard() end
+
+---Permits that are free.
+---@return integer
+function BoundedSemaphore:value() end
+
+---Whether none is free.
+---@return boolean
+function BoundedSemaphore:locked() end
+
+---A flag that processes wait for. All who wait while it is set go on, also when it is cleared at once.
+---@class luamp.Event
+local Event = {}
+
+---An event that is not set.
+---@param options? luamp.SyncOptions
+---@return luamp.Event
+function luamp.Event(options) end
+
+---`Event` in lower case.
+---@param options? luamp.SyncOptions
+---@return luamp.Event
+function luamp.event(options) end
+
+---Sets it and wakes all who wait.
+function Event:set() end
+
+---It is not set any more.
+function Event:clear() end
+
+---Whether it is set.
+---@return boolean
+function Event:is_set() end
+
+---Waits until it is set.
+---@param timeout? number seconds
+---@return boolean set
+---@return luamp.Code? code `"timeout"`
+function Event:wait(timeout) end
+
+---Parties wait for each other, round after round: nobody goes on before all have come.
+---
+---A barrier breaks when a party's timeout is over, when the action raises, when a party dies while it waits or
+---runs the action (the others know in less than a tenth of a second), and by `abort`. All who wait then, or
+---come later, get `nil, "broken"`, until `reset`. The death of a party that was let go breaks nothing.
+---@class luamp.Barrier
+---@field parties integer
+---@field n_waiting integer how many have come in this round; 0 while it is broken
+---@field broken boolean
+local Barrier = {}
+
+---A barrier of 1 to 1024 parties. In each round the last to come runs `action()` before any is let go; an error
+---in it is raised there and breaks the barrier. The action goes with the barrier: it is copied when the barrier
+---is made, and must be sendable. Where the barrier was made, and in children by `fork`, it is the function
+---itself that runs.
+---@param parties integer
+---@param action? function
+---@param timeout? number seconds, for each `wait` that gives none
+---@param options? luamp.SyncOptions
+---@return luamp.Barrier
+---@overload fun(parties: integer, options: luamp.SyncOptions): luamp.Barrier
+---@overload fun(parties: integer, action: function, options: luamp.SyncOptions): luamp.Barrier
+function luamp.Barrier(parties, action, timeout, options) end
+
+---`Barrier` in lower case.
+---@param parties integer
+---@param action? function
+---@param timeout? number
+---@param options? luamp.SyncOptions
+---@return luamp.Barrier
+---@overload fun(parties: integer, options: luamp.SyncOptions): luamp.Barrier
+---@overload fun(parties: integer, action: function, options: luamp.SyncOptions): luamp.Barrier
+function luamp.barrier(parties, action, timeout, options) end
+
+---Comes to the barrier and waits until all parties have. Returns 1 to `parties`, in the order of arrival, each
+---once in a round. When the time is over the barrier is broken, for all.
+---@param timeout? number seconds; absent: that of the constructor
+---@return integer? index
+---@return luamp.Code? code `"broken"`
+function Barrier:wait(timeout) end
+
+---Makes it whole again; parties that wait get `nil, "broken"`.
+function Barrier:reset() end
+
+---Breaks it.
+function Barrier:abort() end
 
 -- Messages --------------------------------------------------------------------------------------------
 

@@ -147,6 +147,10 @@ typedef enum lmp_kind_id {
   LMP_KIND_QUEUE,
   LMP_KIND_LOCK,
   LMP_KIND_RLOCK,
+  LMP_KIND_SEMAPHORE,
+  LMP_KIND_BOUNDED,
+  LMP_KIND_EVENT,
+  LMP_KIND_BARRIER,
   LMP_KIND_COUNT
 } lmp_kind_id;
 

@@ -51,7 +51,8 @@ l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me) {
 
 l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind) {
   if (kind != LMP_KIND_PROCESS) lua_gc(L, LUA_GCSTEP, HANDLE_COST);
-  l_obj *u = lua_newuserdatauv(L, sizeof *u, 0);
+  /* A Barrier keeps its action beside it. */
+  l_obj *u = lua_newuserdatauv(L, sizeof *u, kind == LMP_KIND_BARRIER);
   *u = (l_obj){.magic = L_HANDLE_MAGIC, .st = st, .kind = kind};
   l_state_uv(L, L_UV_METAS);
   lua_rawgeti(L, -1, (lua_Integer)kind);

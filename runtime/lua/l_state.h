@@ -97,6 +97,9 @@ uint64_t l_size(lua_State *L, int idx, const char *what);
 /* Makers of the module's parts: each adds to the module table at the top of the stack; the closures
  * have the l_state userdata, at index `st`, as their first upvalue. */
 void l_queue_funcs(lua_State *L, int st);
+void l_semaphore_funcs(lua_State *L, int st);
+void l_event_funcs(lua_State *L, int st);
+void l_barrier_funcs(lua_State *L, int st);
 void l_misc_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
 void l_process_core(lua_State *L, int st);

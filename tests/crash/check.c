@@ -3,6 +3,8 @@
 #include "check.h"
 
 #include "channel/segment.h"
+#include "sync/barrier.h"
+#include "sync/semaphore.h"
 
 static const check_env *env;
 
@@ -129,6 +131,13 @@ static void check_holders(const lmp_obj *o) {
   }
 }
 
+/* Blocks of objects that are no queues. */
+static uint32_t other_blocks(const lmp_obj *o) {
+  const lmp_barrier *b = lmp_barrier_of(o);
+  if (o->ob_kind == LMP_KIND_BARRIER) return (b->ba_block ? 1u : 0u) + (b->ba_action ? 1u : 0u);
+  return o->ob_kind == LMP_KIND_BOUNDED && lmp_bounded_of(o)->bs_block != 0;
+}
+
 /* Returns the blocks that are reachable. */
 static uint32_t check_objects(void) {
   uint32_t blocks = 0;
@@ -143,6 +152,7 @@ static uint32_t check_objects(void) {
       if (lmp_block_owner(arena(), o->ob_name) != LMP_TAG_SHARED) fail("a name is not tagged");
       blocks++;
     }
+    blocks += other_blocks(o);
     if (o->ob_kind != LMP_KIND_QUEUE) continue;
     const char *bad = lmp_queue_valid(env->me, o);
     if (bad) fail(bad);

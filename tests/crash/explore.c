@@ -1,4 +1,4 @@
-/* crash/explore.c: the schedule explorer: explore [-vf] [-x SCALE] [-S SEED] [-s SCENE [-r SCHEDULE]].
+/* crash/explore.c: the schedule explorer: explore [-vf] [-x SCALE] [-S SEED] [-p PREFIX] [-s SCENE [-r SCHEDULE]].
  * SPDX-License-Identifier: MIT
  *
  * A schedule is a list of steps: a member runs up to an access or a write and stops before it, or is
@@ -7,7 +7,7 @@
  * access 12, Vw7 up to its write 7, V! that it is killed, V? that its sleep times out, V~ that a signal
  * arrives, V that it runs on freely. A killed member leaves the same memory before any of the reads
  * that precede a write, so only writes are kill points. -f: ends at the first violation. -x: more
- * schedules. -S: other random ones. */
+ * schedules. -S: other random ones. -p: only scenes whose names begin so. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static const char names[] = "VPQRSM";
 static world saved_world;
 static bool verbose;
 static bool stop_first;
-static const char *only;
+static const char *only, *prefix = "";
 static struct { uint64_t schedules, kills, points, violations; } total, here;
 
 /* -- one schedule -------------------------------------------------------------------------------- */
@@ -110,12 +110,6 @@ static bool attempt(const char *scene_name, const schedule *s) {
 
 static void reaper_body(sim_member *m) { lmp_reap_all(&m->me); }
 
-static void set_kinds(sim_member *m) {
-  m->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
-  m->a.kinds[LMP_KIND_LOCK] = &lmp_lock_kind;
-  m->a.kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
-}
-
 static bool set_up(const scene *sc) {
   sim_make();
   sim_k.failure = NULL;
@@ -124,11 +118,11 @@ static bool set_up(const scene *sc) {
   sim_process(SIM_M);
   for (unsigned i = 0; i < SIM_M; i++) {
     sim_member *m = &sim_k.m[i];
-    set_kinds(m);
+    world_set_kinds(&m->a);
     bool player = i >= SIM_R || sc->body[i] || sc->setup == NULL;
     if (player && !(i == SIM_V && sc->outside)) sim_process(i);
   }
-  set_kinds(&sim_k.m[SIM_M]);
+  world_set_kinds(&sim_k.m[SIM_M].a);
   if (!sc->body[2] && !sim_k.m[SIM_Q].me.id) sim_process(SIM_Q);
   sc->setup();
   for (unsigned i = 0; i < SIM_M; i++) {
@@ -367,42 +361,52 @@ static int replay(const scene *sc, const char *text) {
   return bad != NULL;
 }
 
+static const scene *const scene_lists[] = {scenes, sem_scenes};
+
+static void visit(const scene *sc, unsigned scale, uint64_t seed) {
+  struct timespec t0, t1;
+  clock_gettime(CLOCK_MONOTONIC, &t0);
+  memset(&here, 0, sizeof here);
+  if (!set_up(sc)) {
+    printf("%s: set-up: %s\n", sc->name, sim_k.failure);
+    total.violations++;
+    return;
+  }
+  explore(sc, scale, seed);
+  clock_gettime(CLOCK_MONOTONIC, &t1);
+  double t = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
+  printf("%-18s %8llu schedules %8llu kills %5llu kill points %6llu violations %6.2f s\n", sc->name,
+         (unsigned long long)here.schedules, (unsigned long long)here.kills,
+         (unsigned long long)here.points, (unsigned long long)here.violations, t);
+  fflush(stdout);
+  total.schedules += here.schedules;
+  total.kills += here.kills;
+  total.points += here.points;
+  total.violations += here.violations;
+}
+
 int main(int argc, char **argv) {
   unsigned scale = 1;
   uint64_t seed = 1;
   const char *again = NULL;
   int c;
-  while ((c = getopt(argc, argv, "vfs:x:S:r:")) != -1) {
+  while ((c = getopt(argc, argv, "vfs:p:x:S:r:")) != -1) {
     if (c == 'v') verbose = true;
     if (c == 'f') stop_first = true;
     if (c == 's') only = optarg;
+    if (c == 'p') prefix = optarg;
     if (c == 'x') scale = (unsigned)atoi(optarg);
     if (c == 'S') seed = strtoull(optarg, NULL, 10);
     if (c == 'r') again = optarg;
     if (c == '?') return 2;
   }
-  for (const scene *sc = scenes; sc->name; sc++) {
-    if (only && strcmp(only, sc->name) != 0) continue;
-    struct timespec t0, t1;
-    clock_gettime(CLOCK_MONOTONIC, &t0);
-    memset(&here, 0, sizeof here);
-    if (!set_up(sc)) {
-      printf("%s: set-up: %s\n", sc->name, sim_k.failure);
-      total.violations++;
-      continue;
+  for (unsigned i = 0; i < LMP_COUNT(scene_lists); i++) {
+    for (const scene *sc = scene_lists[i]; sc->name; sc++) {
+      if (only && strcmp(only, sc->name) != 0) continue;
+      if (strncmp(sc->name, prefix, strlen(prefix)) != 0) continue;
+      if (again) return set_up(sc) ? replay(sc, again) : 2;
+      visit(sc, scale, seed);
     }
-    if (again) return replay(sc, again);
-    explore(sc, scale, seed);
-    clock_gettime(CLOCK_MONOTONIC, &t1);
-    double t = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
-    printf("%-18s %8llu schedules %8llu kills %5llu kill points %6llu violations %6.2f s\n",
-           sc->name, (unsigned long long)here.schedules, (unsigned long long)here.kills,
-           (unsigned long long)here.points, (unsigned long long)here.violations, t);
-    fflush(stdout);
-    total.schedules += here.schedules;
-    total.kills += here.kills;
-    total.points += here.points;
-    total.violations += here.violations;
   }
   printf("%-18s %8llu schedules %8llu kills %5llu kill points %6llu violations\n", "all",
          (unsigned long long)total.schedules, (unsigned long long)total.kills,

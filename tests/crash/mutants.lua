@@ -125,11 +125,62 @@ local mutants = {
     "    lmp_tx_set64(me, &o->ob_name, 0);\n", "" },
   { "unref_no_lock", "arena/object.c",
     "  bool live = lmp_obj_get(a, h) != NULL;\n", "  bool live = true;\n" },
+  { "destroyed_while_looked_at", "arena/object.c",
+    "kind->abandon && LMP_UNLIKELY(slot_looked_at(a, (uint32_t)(o - a->objs)))", "false" },
+  { "sem_owes_nothing", "sync/semaphore.c", "  lmp_owe(me, 0, pos_word(s));\n  do {", "  do {" },
+  { "sem_wakes_before", "sync/semaphore.c",
+    "  lmp_owe(me, 0, pos_word(s));\n  do {",
+    "  lmp_owe(me, 0, pos_word(s));\n  lmp_flag_wake(me->a, &s->se_flag, pos_word(s), 1);\n  do {",
+    "  lmp_flag_wake(me->a, &s->se_flag, pos_word(s), 1);\n  lmp_owe_none(me, 0);\n  return LMP_OK;",
+    "  lmp_owe_none(me, 0);\n  return LMP_OK;" },
+  { "sem_wait_ends_early", "sync/semaphore.c",
+    "    if (try_take(s, &pos)) {\n      e = LMP_OK;",
+    "    lmp_wait_end(me);\n    if (try_take(s, &pos)) {\n      e = LMP_OK;" },
+  { "bounded_not_given_back", "sync/bounded.c",
+    "    while (holder(seen) == id && !lmp_cas_ar32(&p[i], &seen, changed(seen, 0))) {\n    }\n", "    (void)seen;\n" },
+  { "bounded_reaper_silent", "sync/bounded.c", "  tell(me, b, INT32_MAX);\n", "" },
+  { "bounded_seq_first", "sync/bounded.c",
+    "    uint32_t seq = lmp_load_acq32(&b->bs_seq); /* before the flag and the look: BS3 */\n"
+      .. "    lmp_flag_raise(&b->bs_flag, seq);\n    if (try_take(me, b)) {\n      e = LMP_OK;\n      break;\n    }\n",
+    "    if (try_take(me, b)) {\n      e = LMP_OK;\n      break;\n    }\n"
+      .. "    uint32_t seq = lmp_load_acq32(&b->bs_seq);\n    lmp_flag_raise(&b->bs_flag, seq);\n" },
+  { "bounded_owns_nothing", "sync/bounded.c",
+    "  lmp_owns(me); /* also where another acquired: see CRASH above */\n", "" },
+  { "event_owes_nothing", "sync/event.c", "  lmp_owe(me, 0, &ev->ev_turns);\n", "" },
+  { "event_no_pulse", "sync/event.c",
+    "  if (lmp_load_acq32(&ev->ev_turns) != turns) e = LMP_OK; /* EV2 */\n", "",
+    "  while (!e && lmp_load_acq32(&ev->ev_turns) == turns) {\n"
+      .. "    e = lmp_wait_sleep(me, &ev->ev_turns, turns, deadline);",
+    "  while (!e && !lmp_event_is_set(o)) {\n    turns = lmp_load_acq32(&ev->ev_turns);\n"
+      .. "    if (!(turns & 1)) e = lmp_wait_sleep(me, &ev->ev_turns, turns, deadline);" },
+  { "barrier_dead_stay", "sync/barrier.c",
+    "           !lmp_cas_ar64(&b->ba_state, &s, (s & ~FLAGS) | BROKEN)) {\n    }",
+    "           false) {\n    }" },
+  { "barrier_place_first", "sync/barrier.c",
+    "    s = lmp_load_acq64(&b->ba_state);\n    while (attempt_of(s) == place_attempt(seen)",
+    "    lmp_store_rel64(place, 0);\n    s = lmp_load_acq64(&b->ba_state);\n"
+      .. "    while (attempt_of(s) == place_attempt(seen)" },
+  { "barrier_reaper_silent", "sync/barrier.c",
+    "  /* Whatever there was: one who was killed in the middle of this has left no trace of it. */\n"
+      .. "  lmp_os_futex_wake(state_word(b), INT32_MAX);\n", "" },
+  { "barrier_owes_nothing", "sync/barrier.c",
+    "  lmp_owe(me, 0, state_word(b));\n  bool done", "  bool done" },
+  { "barrier_no_recheck", "sync/barrier.c",
+    "      if (same_attempt(s, p) && !(s & BROKEN)) {\n        p->last", "      if (true) {\n        p->last" },
+  { "barrier_leaves_early", "sync/barrier.c",
+    "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n    if (p->index) {\n",
+    "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n"
+      .. "    if (p->index && p->index < b->ba_parties) lmp_store_rel64(place_at(me->a, b, s, p->index - 1),"
+      .. " place_word(s, me->id + 64));\n    if (p->index) {\n" },
+  { "barrier_vacancy_unseen", "sync/barrier.c",
+    "  if (at && lmp_load_acq64(at) != seen) return LMP_OK;\n", "" },
+  { "barrier_all_wait", "sync/barrier.c",
+    "  while ((s & VACANCY) && !turn(me, b, &s, s & ~(VACANCY | WAITERS))) {\n  }\n", "" },
 }
 
 local core = { "arena/arena", "arena/block", "arena/collect", "arena/lock", "arena/member", "arena/object",
   "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/queue", "channel/queue_get",
-  "channel/queue_put" }
+  "channel/queue_put", "sync/barrier", "sync/bounded", "sync/event", "sync/lock", "sync/semaphore" }
 
 local function run(fmt, ...)
   local command = string.format(fmt, ...)
@@ -174,7 +225,7 @@ local function rule(target, needs, command)
 end
 
 local machinery = {}
-for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "explore" } do
+for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_sem", "explore" } do
   local o = string.format("%s/base/x_%s.o", top, f)
   machinery[#machinery + 1] = o
   rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))
@@ -222,9 +273,11 @@ for _, m in ipairs(mutants) do
     rule(dir .. "/step_kill", table.concat(real, " "),
       CC .. " -o " .. dir .. "/step_kill " .. table.concat(real, " ") .. " -lpthread")
     rule(dir .. "/result", dir .. "/explore",
-      string.format("if ! timeout 60 %s/explore -f >%s/out 2>&1; then echo explorer >$@; "
+      string.format("if timeout 300 %s/explore -f -p '%s' >%s/out 2>&1; s=$$?; [ $$s -ne 0 ] && [ $$s -ne 124 ]; "
+        .. "then echo explorer >$@; "
         .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && ! timeout 60 %s/step_kill >>%s/out 2>&1; "
-        .. "then echo step_kill >$@; else echo survived >$@; fi", dir, dir, top, dir, dir, dir))
+        .. "then echo step_kill >$@; else echo survived >$@; fi",
+        dir, file:match("^sync/(%w+)%.c$") or "", dir, top, dir, dir, dir))
   end
 end
 write(top .. "/Makefile", table.concat(rules, "\n") .. "\n")

@@ -16,13 +16,38 @@ static sim_member *checker(void) { return &sim_k.m[SIM_M]; }
 
 lmp_obj *world_obj(lmp_handle h) { return lmp_obj_at(&checker()->a, h.obj); }
 
+/* -- kinds -------------------------------------------------------------------------------------- */
+
+static const world_kind *const kind_lists[] = {sem_kinds};
+
+static const world_kind *kind_of(const lmp_obj *o) {
+  for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
+    for (const world_kind *k = kind_lists[i]; k->id; k++) {
+      if (k->id == o->ob_kind) return k;
+    }
+  }
+  return NULL;
+}
+
+void world_set_kinds(lmp_arena *a) {
+  a->kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  a->kinds[LMP_KIND_LOCK] = &lmp_lock_kind;
+  a->kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
+  for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
+    for (const world_kind *k = kind_lists[i]; k->id; k++) a->kinds[k->id] = k->kind;
+  }
+}
+
+void world_share(lmp_handle h) {
+  for (unsigned k = 0; k < SIM_M; k++) {
+    if (sim_k.m[k].me.id && lmp_obj_hold(&sim_k.m[k].me, h)) sim_fail("set-up of a holder");
+  }
+}
+
 void world_queue(unsigned i, uint32_t max) {
   if (lmp_queue_new(&checker()->me, NULL, 0, max, &world_w.q[i])) sim_fail("set-up of a queue");
   world_w.max[i] = max;
-  for (unsigned k = 0; k < SIM_M; k++) {
-    if (sim_k.m[k].me.id && lmp_obj_hold(&sim_k.m[k].me, world_w.q[i]))
-      sim_fail("set-up of a holder");
-  }
+  world_share(world_w.q[i]);
 }
 
 /* -- messages ----------------------------------------------------------------------------------- */
@@ -110,6 +135,14 @@ static bool sleeps_rightly(const lmp_queue *q, const uint32_t *word) {
   return ((lmp_qpos_count(q->qt_pos) - q->qd_done) & LMP_QCOUNT_MASK) != 0;
 }
 
+/* The object that a word lies in; NULL: it lies in none. */
+static lmp_obj *obj_of_word(const uint32_t *word) {
+  uint64_t off = lmp_off(&checker()->a, word);
+  uint64_t first = lmp_off(&checker()->a, checker()->a.objs);
+  if (off < first || off >= first + SIM_OBJS * sizeof(lmp_obj)) return NULL;
+  return lmp_obj_at(&checker()->a, (uint32_t)((off - first) / sizeof(lmp_obj)));
+}
+
 /* Returns how many sleep, and rightly so. */
 static unsigned check_sleepers(void) {
   unsigned n = 0;
@@ -118,12 +151,13 @@ static unsigned check_sleepers(void) {
     if (m->state != SIM_SLEEPING) continue;
     n++;
     const uint32_t *word = m->words[0].word;
-    uint64_t off = lmp_off(&checker()->a, word);
     if (word == &checker()->a.h->hd_mem_seq) continue;
-    uint64_t first = lmp_off(&checker()->a, checker()->a.objs);
-    if (off < first || off >= first + SIM_OBJS * sizeof(lmp_obj)) sim_fail("stuck: on a lock");
-    lmp_obj *o = lmp_obj_at(&checker()->a, (uint32_t)((off - first) / sizeof(lmp_obj)));
+    lmp_obj *o = obj_of_word(word);
+    if (!o) sim_fail("stuck: on a lock");
     if (word == &o->ob_lock) sim_fail("stuck: on an object's lock");
+    const world_kind *kind = kind_of(o);
+    if (kind && !kind->rightly(o, m)) sim_fail("stuck: a wake was lost");
+    if (kind) continue;
     lmp_queue *q = lmp_queue_of(o);
     if (word == &q->qt_lock || word == &q->qh_lock) sim_fail("stuck: on a queue's lock");
     if (!sleeps_rightly(q, word)) sim_fail("stuck: a wake was lost");
@@ -165,6 +199,13 @@ static void check_all(void) {
 /* Gives a sleeper what it waits for. */
 static void relieve(void) {
   sim_member *m = checker();
+  for (unsigned k = 0; k < SIM_M; k++) {
+    lmp_obj *o = sim_k.m[k].state == SIM_SLEEPING ? obj_of_word(sim_k.m[k].words[0].word) : NULL;
+    const world_kind *kind = o ? kind_of(o) : NULL;
+    if (!kind) continue;
+    kind->relieve(o, &sim_k.m[k]);
+    return;
+  }
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
     if (!world_w.q[i].obj) continue;
     lmp_queue *q = lmp_queue_of(world_obj(world_w.q[i]));
@@ -236,6 +277,14 @@ static void reap(bool killed) {
   sim_run_all();
 }
 
+static void finish_kinds(void) {
+  for (uint32_t i = 1; i < checker()->a.h->hd_obj_hwm; i++) {
+    lmp_obj *o = lmp_obj_at(&checker()->a, i);
+    const world_kind *kind = (o->ob_state & 0xff) == LMP_OBJ_LIVE ? kind_of(o) : NULL;
+    if (kind) kind->finish(o);
+  }
+}
+
 void world_finish(bool killed) {
   sim_member *m = checker();
   sim_run_all();
@@ -258,6 +307,7 @@ void world_finish(bool killed) {
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
     if (world_w.q[i].obj) fill_and_drain(i);
   }
+  finish_kinds();
   check_all();
   if (world_w.leaky) return;
   if (lmp_memory_used(&m->a) != 0) sim_fail("memory is not given back");

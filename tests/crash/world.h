@@ -11,6 +11,7 @@
 #define WORLD_QUEUES 2u
 /* A message's identity: who puts it, and its number among those. */
 #define WORLD_ID(member, seq) ((unsigned)(member)*16u + (unsigned)(seq))
+#define WORLD_ROOM 1024u
 #define WORLD_LARGE 900u /* bytes: goes into a block */
 
 /* Set up by a scene, put back for each schedule. */
@@ -22,14 +23,15 @@ typedef struct world {
   uint32_t slot;              /* a process slot of the scene */
   bool put_ok[WORLD_IDS];     /* put returned that it is in */
   bool put_begun[WORLD_IDS];
-  uint8_t got[WORLD_IDS]; /* times it was taken */
-  bool closed;            /* the scene closes queues */
-  bool child;             /* the process in `slot` has a parent that buries it */
-  bool drops;             /* the scene drops messages */
-  bool leaky;             /* an end state other than "all memory is free" is right */
-  uint32_t batch;         /* most messages one get takes */
-  uint32_t objects;       /* live ones at the end; 0: the queues */
-  uint32_t joins;         /* join waits for that */
+  uint8_t got[WORLD_IDS];        /* times it was taken */
+  bool closed;                   /* the scene closes queues */
+  bool child;                    /* the process in `slot` has a parent that buries it */
+  bool drops;                    /* the scene drops messages */
+  bool leaky;                    /* an end state other than "all memory is free" is right */
+  uint32_t batch;                /* most messages one get takes */
+  uint32_t objects;              /* live ones at the end; 0: the queues */
+  uint32_t joins;                /* join waits for that */
+  uint64_t room[WORLD_ROOM / 8]; /* what other files of scenes have to put back */
   uint8_t norder[SIM_MEMBERS];
   uint8_t order[SIM_MEMBERS][WORLD_IDS];
 } world;
@@ -44,7 +46,24 @@ typedef struct scene {
   bool outside;                   /* V is no member yet */
 } scene;
 
-extern const scene scenes[];
+extern const scene scenes[], sem_scenes[];
+
+/* What scenes with objects of another kind than queues bring along. */
+typedef struct world_kind {
+  uint32_t id; /* LMP_KIND_*; 0: the end of the list */
+  const lmp_kind *kind;
+  /* A member that sleeps on a word of the object has reason to; gives it what it waits for. */
+  bool (*rightly)(const lmp_obj *o, const sim_member *s);
+  void (*relieve)(lmp_obj *o, const sim_member *s);
+  /* All are at rest: its invariants, its ledger, and that it works. */
+  void (*finish)(lmp_obj *o);
+} world_kind;
+
+extern const world_kind sem_kinds[];
+/* world_set_kinds: makes all kinds known to an arena. */
+void world_set_kinds(lmp_arena *a);
+/* world_share: makes all members holders of an object that the checker made. */
+void world_share(lmp_handle h);
 
 /* world_queue: makes queue `i`, held by all members. */
 void world_queue(unsigned i, uint32_t max);

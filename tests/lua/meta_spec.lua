@@ -62,15 +62,39 @@ local function parse(text)
   return declared
 end
 
+-- An object of each class whose methods are in its metatable, and the fields that some have.
+local objects = {
+  Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
+  Barrier = mp.Barrier(1),
+}
+local fields = {Barrier = {"parties", "n_waiting", "broken"}}
+
+-- The table of an object's methods, also where __index is a function that has it as an upvalue.
+local function methods(object)
+  local index = debug.getmetatable(object).__index
+  if type(index) == "table" then return index end
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(index, i)
+    assert(name, "__index has no upvalue with the methods")
+    if type(value) == "table" then return value end
+  end
+end
+
 -- What there really is, of the same shape: exported[owner][name] = kind.
 local function look()
-  local exported = {luamp = {}, Queue = {}, Process = {}, ["luamp.Queue"] = {}, ["luamp.Process"] = {}}
+  local exported = {luamp = {}, Process = {}, ["luamp.Process"] = {}}
   for name, value in pairs(mp) do
     exported.luamp[name] = type(value) == "string" and "field" or type(value)
   end
-  local queue, process = mp.Queue(), mp.Process(print)
-  for name, value in pairs(debug.getmetatable(queue).__index) do
-    exported.Queue[name] = type(value)
+  local process = mp.Process(print)
+  for class, object in pairs(objects) do
+    exported[class], exported["luamp." .. class] = {}, {}
+    for name, value in pairs(methods(object)) do
+      exported[class][name] = type(value)
+    end
+    for _, name in ipairs(fields[class] or {}) do
+      exported["luamp." .. class][name] = object[name] ~= nil and "field" or nil
+    end
   end
   for name, value in pairs(mp.Process) do
     exported.Process[name] = type(value)
@@ -78,11 +102,13 @@ local function look()
   -- Of the metamethods those that a script writes as an operator.
   local silent = {__gc = true, __index = true, __newindex = true, __name = true, __metatable = true,
     __tostring = true, __luamp_class = true}
-  for class, object in pairs{["luamp.Queue"] = queue, ["luamp.Process"] = process} do
+  local function operators(class, object)
     for name in pairs(debug.getmetatable(object)) do
-      if not silent[name] then exported[class][name] = "operator" end
+      if not silent[name] then exported["luamp." .. class][name] = "operator" end
     end
   end
+  for class, object in pairs(objects) do operators(class, object) end
+  operators("Process", process)
   -- The fields of a Process that are computed when they are read.
   local index = debug.getmetatable(process).__index
   for i = 1, math.huge do
@@ -190,7 +216,7 @@ describe("lualib/meta/luamp.lua", function()
   end)
 
   it("describes every function, and annotates its parameters in order", function()
-    for _, owner in ipairs{"luamp", "Queue", "Process"} do
+    for _, owner in ipairs{"luamp", "Queue", "Process", "Semaphore", "BoundedSemaphore", "Event", "Barrier"} do
       for name, entry in pairs(declared[owner]) do
         local where = owner .. "." .. name
         local params, prose = {}, false
@@ -222,6 +248,7 @@ describe("lualib/meta/luamp.lua", function()
   it("declares options that the functions know", function()
     local calls = {
       ["luamp.QueueOptions"] = function(options) local _ = mp.Queue(nil, options) end,
+      ["luamp.SyncOptions"] = function(options) local _ = {mp.Semaphore(1, options), mp.Event(options)} end,
       ["luamp.ProcessOptions"] = function(options) local _ = mp.Process(options) end,
       ["luamp.Limits"] = function(limits) local _ = mp.Process{limits = limits} end,
       ["luamp.DecodeOptions"] = function(options) mp.decode("", options) end,

@@ -1,0 +1,167 @@
+/* lua/l_semaphore.c: mp.Semaphore and mp.BoundedSemaphore.
+ * SPDX-License-Identifier: MIT
+ *
+ *   mp.Semaphore([n [, {name = string}]]) | mp.Semaphore{name = string}
+ *   s:acquire([timeout]) -> true | false, "timeout"      s:release()
+ *   s:with(f, ...) -> results of f(...)                  local held <close> = s:guard()
+ *   s:value() -> n                                       s:locked() -> boolean */
+#include "sync/semaphore.h"
+
+#include "lua/l_guard.h"
+#include "lua/l_handle.h"
+#include "lua/l_state.h"
+
+/* What tells the two apart. */
+typedef struct sem_kind {
+  uint32_t id;
+  const char *name;
+  uint32_t most;
+  lmp_err (*make)(lmp_me *me, const char *name, size_t namelen, uint32_t n, lmp_handle *h);
+  lmp_err (*acquire)(lmp_me *me, lmp_obj *o, uint64_t deadline);
+  lmp_err (*release)(lmp_me *me, lmp_obj *o);
+} sem_kind;
+
+static const sem_kind kinds[] = {
+    {LMP_KIND_SEMAPHORE, "Semaphore", LMP_SEMAPHORE_MAX, lmp_semaphore_new, lmp_semaphore_acquire,
+     lmp_semaphore_release},
+    {LMP_KIND_BOUNDED, "BoundedSemaphore", LMP_BOUNDED_MAX, lmp_bounded_new, lmp_bounded_acquire,
+     lmp_bounded_release},
+};
+enum { PLAIN, BOUNDED };
+
+/* -- making -------------------------------------------------------------------------------------- */
+
+static int sem_new(lua_State *L, const sem_kind *k) {
+  static const char *const names[] = {"name", NULL};
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  int opts = lua_istable(L, 1) ? 1 : 2;
+  lua_Integer n = opts == 1 ? 1 : luaL_optinteger(L, 1, 1);
+  size_t len;
+  lmp_handle h;
+  if (n < 0) luaL_argerror(L, 1, lua_pushfstring(L, "n must not be negative, got %I", n));
+  if (n > k->most) {
+    luaL_argerror(L, 1, lua_pushfstring(L, "at most %I permits, got %I", (lua_Integer)k->most, n));
+  }
+  l_options(L, opts, names);
+  lua_settop(L, 2);
+  const char *name = l_opt_name(L, opts, &len);
+  lmp_me *me = l_me(L, st);
+  l_obj *u = l_prepare(L, st, k->id);
+  lmp_err e = k->make(me, name, len, (uint32_t)n, &h);
+  if (e) { /* objects that nobody uses any more may be in the way */
+    lua_gc(L, LUA_GCCOLLECT);
+    e = k->make(me, name, len, (uint32_t)n, &h);
+  }
+  if (e) return l_raise(L, lua_pushfstring(L, "cannot make a %s", k->name), e);
+  l_open(L, u, h);
+  return 1;
+}
+
+static int semaphore_new(lua_State *L) { return sem_new(L, &kinds[PLAIN]); }
+static int bounded_new(lua_State *L) { return sem_new(L, &kinds[BOUNDED]); }
+
+/* -- methods ------------------------------------------------------------------------------------- */
+
+static l_obj *sem_check(lua_State *L, lmp_me **me, const sem_kind **k) {
+  const l_obj *u = l_test(L, 1);
+  *k = &kinds[u && u->kind == LMP_KIND_BOUNDED ? BOUNDED : PLAIN];
+  return l_check(L, 1, (*k)->id, me);
+}
+
+static lmp_err sem_wait(lua_State *L, const l_obj *u, lmp_me *me, const sem_kind *k,
+                        uint64_t deadline) {
+  for (;;) {
+    lmp_err e = k->acquire(me, u->o, deadline);
+    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
+    l_interrupted(L);
+  }
+}
+
+static int s_acquire(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  lmp_err e = sem_wait(L, u, me, k, l_deadline(L, 2));
+  if (e) return l_result(L, true, e, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int s_release(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  if (LMP_LIKELY(!k->release(me, u->o))) return 0;
+  if (k == &kinds[PLAIN]) {
+    return luaL_error(L, "'release' of %s: its value is %I, the greatest there is",
+                      luaL_tolstring(L, 1, NULL), (lua_Integer)LMP_SEMAPHORE_MAX);
+  }
+  return luaL_error(L, "'release' of %s called more often than 'acquire': all of its %I are free",
+                    luaL_tolstring(L, 1, NULL), (lua_Integer)lmp_bounded_of(u->o)->bs_n);
+}
+
+static int s_guard(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  l_guard *g = l_guard_push(L, 1, u, k->release);
+  g->held = sem_wait(L, u, me, k, LMP_FOREVER) == LMP_OK;
+  return 1;
+}
+
+static int s_with(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  l_guard *g = l_guard_enter(L, u, k->release);
+  g->held = sem_wait(L, u, me, k, LMP_FOREVER) == LMP_OK;
+  return l_guard_run(L, g);
+}
+
+static uint32_t sem_value(const lmp_me *me, const l_obj *u) {
+  return u->kind == LMP_KIND_BOUNDED ? lmp_bounded_value(me->a, u->o) : lmp_semaphore_value(u->o);
+}
+
+static int s_value(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  lua_pushinteger(L, sem_value(me, u));
+  return 1;
+}
+
+static int s_locked(lua_State *L) {
+  lmp_me *me;
+  const sem_kind *k;
+  const l_obj *u = sem_check(L, &me, &k);
+  lua_pushboolean(L, sem_value(me, u) == 0);
+  return 1;
+}
+
+static const luaL_Reg sem_meth[] = {
+    {"acquire", s_acquire}, {"release", s_release}, {"with", s_with}, {"guard", s_guard},
+    {"value", s_value},     {"locked", s_locked},   {NULL, NULL},
+};
+
+static const luaL_Reg sem_meta[] = {
+    {"__gc", l_handle_gc},
+    {"__tostring", l_handle_tostring},
+    {NULL, NULL},
+};
+
+static void constructor(lua_State *L, int st, lua_CFunction f, const char *name,
+                        const char *lower) {
+  lua_pushvalue(L, st);
+  lua_pushcclosure(L, f, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, name);
+  lua_setfield(L, -2, lower);
+}
+
+void l_semaphore_funcs(lua_State *L, int st) {
+  for (size_t i = 0; i < LMP_COUNT(kinds); i++) {
+    l_metatable(L, st, kinds[i].id, kinds[i].name, sem_meth, sem_meta);
+  }
+  constructor(L, st, semaphore_new, "Semaphore", "semaphore");
+  constructor(L, st, bounded_new, "BoundedSemaphore", "bounded_semaphore");
+}
