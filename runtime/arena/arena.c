@@ -10,6 +10,7 @@
 
 #define DEFAULT_PROCS LMP_PROC_MAX
 #define DEFAULT_CTXS LMP_CTX_MAX
+#define DEFAULT_BELLS LMP_BELL_MAX
 #define DEFAULT_OBJS (UINT32_C(1) << 18)
 /* Pages that free spans may keep, so that large messages reuse them: first touch costs more than the
  * copy. An eighth of the memory, at most this. */
@@ -19,6 +20,7 @@ static lmp_arena_config with_defaults(const lmp_arena_config *config) {
   lmp_arena_config c = *config;
   if (c.nproc == 0) c.nproc = DEFAULT_PROCS;
   if (c.nctx == 0) c.nctx = DEFAULT_CTXS;
+  if (c.nbell == 0) c.nbell = DEFAULT_BELLS;
   if (c.nobj == 0) c.nobj = DEFAULT_OBJS;
   return c;
 }
@@ -29,12 +31,15 @@ static uint64_t lay_out(const lmp_arena_config *c, lmp_hdr *h) {
   uint64_t at = LMP_PAGE;
   h->hd_nproc = c->nproc;
   h->hd_nctx = c->nctx;
+  h->hd_nbell = c->nbell;
   h->hd_nobj = c->nobj;
   h->hd_nspan = (uint32_t)nspan;
   h->hd_proc_off = at;
   at = lmp_round_up(at + (uint64_t)c->nproc * sizeof(lmp_proc), LMP_PAGE);
   h->hd_ctx_off = at;
   at = lmp_round_up(at + (uint64_t)c->nctx * sizeof(lmp_ctx), LMP_PAGE);
+  h->hd_bell_off = at;
+  at = lmp_round_up(at + (uint64_t)c->nbell * sizeof(lmp_bell), LMP_PAGE);
   h->hd_obj_off = at;
   at = lmp_round_up(at + (uint64_t)c->nobj * sizeof(lmp_obj), LMP_PAGE);
   h->hd_map_off = at;
@@ -58,6 +63,7 @@ static void arena_view(lmp_arena *a, void *base) {
   a->h = h;
   a->procs = lmp_at(a, h->hd_proc_off);
   a->ctxs = lmp_at(a, h->hd_ctx_off);
+  a->bells = lmp_at(a, h->hd_bell_off);
   a->objs = lmp_at(a, h->hd_obj_off);
   a->map = lmp_at(a, h->hd_map_off);
   a->tags = lmp_at(a, h->hd_tag_off);
@@ -69,7 +75,7 @@ void lmp_arena_format(lmp_arena *a, void *base, uint64_t size, const lmp_arena_c
   lmp_hdr *h = base;
   lmp_arena_config c = with_defaults(config);
   lmp_check(lay_out(&c, h) <= size);
-  lmp_check(c.nproc <= LMP_PROC_MAX && c.nctx <= LMP_CTX_MAX);
+  lmp_check(c.nproc <= LMP_PROC_MAX && c.nctx <= LMP_CTX_MAX && c.nbell <= LMP_BELL_MAX);
   lmp_proc *procs = (lmp_proc *)(void *)((uint8_t *)base + h->hd_proc_off);
   for (uint32_t i = 0; i < c.nproc; i++) procs[i].pr_creator = UINT32_MAX; /* see lmp_proc_claim */
   h->hd_gc_epoch = 1;
@@ -89,6 +95,7 @@ static lmp_err arena_try(lmp_arena *a, const lmp_arena_config *c) {
   e = LMP_E_NOMEM;
   if (!lmp_os_reserve(a->fd, 0, LMP_PAGE + c->nproc * sizeof(lmp_proc))) goto fail_map;
   lmp_arena_format(a, base, size, c);
+  lmp_os_random(a->h->hd_key, sizeof a->h->hd_key);
   return LMP_OK;
 
 fail_map:

@@ -42,6 +42,7 @@ typedef struct lmp_arena {
   lmp_hdr *h;
   lmp_proc *procs;
   lmp_ctx *ctxs;
+  lmp_bell *bells;
   lmp_obj *objs;
   lmp_span *map;
   uint16_t *tags;
@@ -61,7 +62,7 @@ typedef struct lmp_arena {
 /* Sizes of a new arena; zero takes the default. */
 typedef struct lmp_arena_config {
   uint64_t memory; /* bytes for messages and objects' data */
-  uint32_t nproc, nctx, nobj;
+  uint32_t nproc, nctx, nbell, nobj;
 } lmp_arena_config;
 
 /* Where a thread last found room, by class; private hints. */
@@ -80,6 +81,8 @@ struct lmp_me {
   uint32_t spin;  /* how long spinning for a peer lately paid */
   bool asked;     /* it has put something since it last waited to get */
   uint32_t freed; /* spans' worth of bytes freed since it last looked for empty spans */
+  uint32_t bell;  /* its bell's number + 1, 0: none yet */
+  int bell_fd;    /* that bell's socket, -1: none yet */
   lmp_cursor cursor[LMP_CLASSES];
 };
 
@@ -277,10 +280,13 @@ bool lmp_spin(lmp_me *me, const uint32_t *word, uint32_t seen, bool soon);
  * to sleep, or nothing. The sleeper raises it, then looks again; the waker changes the word, then looks
  * at the flag. lmp_flag_raise ends with, lmp_flag_wake begins after, a full fence, so one of the two sees
  * the other. No count of sleepers: a kill would leave it wrong. The word only grows (modulo 2^32).
- *   F1 while it is raised the flag only grows: who comes late with an old value does not hide a newer.
+ *   F1 while it is raised its value only grows: who comes late with an old one does not hide a newer.
  *   F2 a waker that found nobody lowers it only if the word had moved on from the flag's value before it
- *      tried: then whoever raised it will not fall asleep any more. */
+ *      tried: then whoever raised it will not fall asleep any more.
+ * Beside value and mark, the flag has a bit for each bell that is to be rung; see the next section. */
 #define LMP_FLAG_RAISED (UINT64_C(1) << 32)
+#define LMP_FLAG_BELL_SHIFT 33
+#define LMP_FLAG_BELLS (~UINT64_C(0) << LMP_FLAG_BELL_SHIFT)
 void lmp_flag_raise(uint64_t *flag, uint32_t value);
 void lmp_flag_wake_slow(const lmp_arena *a, uint64_t *flag, uint32_t *word, unsigned n);
 static inline void lmp_flag_wake(const lmp_arena *a, uint64_t *flag, uint32_t *word, unsigned n) {
@@ -294,6 +300,30 @@ static inline void lmp_owe(lmp_me *me, unsigned slot, const uint32_t *word) {
 static inline void lmp_owe_none(lmp_me *me, unsigned slot) {
   lmp_store_rel32(&me->c->cx_pwake[LMP_WANTS + slot], 0);
 }
+
+/* -- bells (bell.c) ------------------------------------------------------------------------------ */
+
+/* lmp_bell_claim: a bell for this process. LMP_E_NOSLOT: all are taken. lmp_bell_free gives it back;
+ * lmp_bell_free_all: all of the dead process `slot`, by its reaper. */
+LMP_NODISCARD lmp_err lmp_bell_claim(lmp_me *me, uint32_t *number);
+void lmp_bell_free(lmp_arena *a, uint32_t number);
+void lmp_bell_free_all(lmp_arena *a, uint32_t slot);
+/* lmp_bell_empty: the bell is not rung from now on; `how` the owner is going to wait: LMP_BELL_FUTEX,
+ * LMP_BELL_SOCKET, 0: not at all. */
+static inline void lmp_bell_empty(const lmp_arena *a, uint32_t number, uint32_t how) {
+  lmp_xchg_ar32(&a->bells[number].be_word, how);
+  lmp_fence_after_rmw(); /* before the flags are looked at; pairs with the one in lmp_flag_wake_slow */
+}
+/* lmp_bell_arm: whoever wakes the sleepers behind the flag next rings the bell, once. The caller has
+ * emptied the bell; when it has armed all flags it makes a full fence, then looks. */
+void lmp_bell_arm(uint64_t *flag, uint32_t number);
+/* lmp_bell_ring: rings the bells of some bits of a flag. lmp_bell_ring_one: as who `ends` the work of a
+ * dead ringer, a bell that has been rung, too. lmp_bell_ring_all: all of them, so. */
+void lmp_bell_ring(const lmp_arena *a, uint64_t bits);
+void lmp_bell_ring_one(const lmp_arena *a, uint32_t number, bool ends);
+void lmp_bell_ring_all(const lmp_arena *a);
+/* lmp_bell_name: what the bell's socket is called. */
+lmp_bell_id lmp_bell_name(const lmp_arena *a, uint32_t number);
 
 /* -- reaper (reap.c) ----------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* arena/layout.h: what lies in the shared memory of a family.
  * SPDX-License-Identifier: MIT
  *
- *   header | processes | contexts | objects | span map | tags | spans of 64 KiB ...
+ *   header | processes | contexts | bells | objects | span map | tags | spans of 64 KiB ...
  *
  * Everything is named by offset from the start; each process maps the arena where it likes. The tables
  * are type-stable: a slot is never anything else, so a late look at an old name reads a slot of the
@@ -38,7 +38,10 @@ typedef struct lmp_hdr {
   uint64_t hd_size;
   uint32_t hd_nproc, hd_nctx, hd_nobj, hd_nspan;
   uint64_t hd_proc_off, hd_ctx_off, hd_obj_off, hd_map_off, hd_tag_off, hd_span_off;
-  uint64_t hd_pad0[5];
+  uint64_t hd_key[2]; /* random; part of the names of this family's sockets */
+  uint64_t hd_bell_off;
+  uint32_t hd_nbell;
+  uint32_t hd_pad0[3];
 
   /* Runs of spans; written under hd_run_lock. */
   uint32_t hd_run_lock;
@@ -59,7 +62,8 @@ typedef struct lmp_hdr {
   uint32_t hd_ctx_hwm, hd_proc_hwm;
   uint32_t hd_orphans; /* there may be dying objects that nobody destroys; only a hint */
   uint32_t hd_look;    /* 0: no context has a cx_look; see lmp_abandon */
-  uint32_t hd_pad3[10];
+  uint32_t hd_bell_hwm;
+  uint32_t hd_pad3[9];
 
   /* Collector of objects that are held by nobody but may be named by a message. */
   uint32_t hd_gc_lock;
@@ -135,6 +139,22 @@ typedef struct lmp_ctx {
 _Static_assert(offsetof(lmp_ctx, cx_want) == 64, "cache lines");
 _Static_assert(offsetof(lmp_ctx, cx_tx) == 128, "cache lines");
 _Static_assert(sizeof(lmp_ctx) % LMP_CACHELINE == 0, "whole lines");
+
+/* -- bells: see bell.c --------------------------------------------------------------------------- */
+
+#define LMP_BELL_MAX 1024u
+/* be_word: the bell was rung since its owner last emptied it; how the owner waits, if it does. */
+#define LMP_BELL_RUNG 1u
+#define LMP_BELL_FUTEX 2u  /* sleeps on be_word */
+#define LMP_BELL_SOCKET 4u /* has the socket of lmp_os_bell_open among the descriptors it polls */
+
+typedef struct lmp_bell {
+  uint32_t be_owner; /* process slot + 1, 0: free; changes by CAS */
+  uint32_t be_gen;   /* grows with each owner */
+  uint32_t be_word;  /* emptied by the owner, rung by anybody */
+  uint32_t be_pad[13];
+} lmp_bell;
+_Static_assert(sizeof(lmp_bell) == LMP_CACHELINE, "one line each");
 
 /* -- objects ------------------------------------------------------------------------------------ */
 

@@ -74,7 +74,7 @@ lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me) {
       lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);
       return e;
     }
-    *me = (lmp_me){.a = a, .c = c, .id = i + 1};
+    *me = (lmp_me){.a = a, .c = c, .id = i + 1, .bell_fd = -1};
     lmp_store_rel32(&c->cx_state, LMP_CTX_STATE(LMP_CTX_LIVE, a->proc));
     return LMP_OK;
   }
@@ -86,6 +86,8 @@ void lmp_me_detach(lmp_me *me) {
   lmp_abandon(me, me->id);
   lmp_store_rel32(&me->c->cx_owns, 0);
   /* CRASH: before: the reaper abandons it all, once more perhaps. */
+  if (me->bell) lmp_bell_free(me->a, me->bell - 1);
+  if (me->bell_fd >= 0) lmp_os_close(me->bell_fd);
   lmp_os_life_drop(&me->c->cx_life);
   /* CRASH: LIVE with a free life word looks alive until the process ends; then it is reaped. */
   lmp_store_rel32(&me->c->cx_state, LMP_CTX_FREE);

@@ -5,9 +5,9 @@
  * killed is reaped in turn and its work done again. One claim word keeps two live reapers apart; the
  * claim of a dead one is taken over.
  *   X1 order for a context: replay its transaction, free its locks, abandon what it owned, pay its wakes,
- *      free its blocks, disown its objects, free the slot. Locks before the replay would show half a change;
- *      wakes before the rest would be slept through.
- *   X2 order for a process: its contexts, its holder bits, its slot. */
+ *      ring all bells, free its blocks, disown its objects, free the slot. Locks before the replay would
+ *      show half a change; wakes before the rest would be slept through.
+ *   X2 order for a process: its contexts, its holder bits, its bells, its slot. */
 #include "arena/arena.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -125,6 +125,7 @@ bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
     free_locks(a, c, id);
     lmp_abandon(me, id);
     pay_wakes(a, c);
+    lmp_bell_ring_all(a); /* it may have taken bits out of a flag, and not rung yet */
     lmp_memory_sweep(me, id);
     lmp_obj_disown(a, id);
     lmp_store_rel32(&a->h->hd_orphans, 1);
@@ -184,6 +185,7 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
     lmp_swap_if32(&p->pr_state, LMP_PROC_ALIVE, LMP_PROC_DEAD);
     if (reap_contexts(me, slot) && (!a->on_death || a->on_death(me, slot))) {
       lmp_obj_release_all(me, slot);
+      lmp_bell_free_all(a, slot);
       done = resolve_starting(me, slot);
     }
   }

@@ -73,17 +73,23 @@ lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t dead
 
 void lmp_flag_raise(uint64_t *flag, uint32_t value) {
   uint64_t old = lmp_load_rlx64(flag);
-  while (!(old && (int32_t)((uint32_t)old - value) > 0) &&
-         !lmp_cas_ar64(flag, &old, LMP_FLAG_RAISED | value)) {
+  while (!((old & LMP_FLAG_RAISED) && (int32_t)((uint32_t)old - value) > 0) &&
+         !lmp_cas_ar64(flag, &old, (old & LMP_FLAG_BELLS) | LMP_FLAG_RAISED | value)) {
   }
   lmp_fence_sc(); /* pairs with the fence after the waker's change of the word */
 }
 
 LMP_NOINLINE void lmp_flag_wake_slow(const lmp_arena *a, uint64_t *flag, uint32_t *word,
                                      unsigned n) {
-  (void)a;
   uint64_t seen = lmp_load_acq64(flag);
-  if (!seen) return;
+  if (seen & LMP_FLAG_BELLS) {
+    seen = lmp_and_ar64(flag, ~LMP_FLAG_BELLS);
+    lmp_fence_after_rmw(); /* the bits before the bells; pairs with the one in lmp_bell_empty */
+    /* CRASH: here: nobody else rings for these bits; the reaper rings all bells. */
+    lmp_bell_ring(a, seen & LMP_FLAG_BELLS);
+    seen &= ~LMP_FLAG_BELLS;
+  }
+  if (!(seen & LMP_FLAG_RAISED)) return;
   bool moved = lmp_load_acq32(word) != (uint32_t)seen;
   if (lmp_os_futex_wake(word, n) == 0 && moved) lmp_swap_if64(flag, seen, 0);
 }

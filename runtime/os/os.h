@@ -36,6 +36,32 @@ lmp_woke lmp_os_futex_wait(const lmp_waitword *words, unsigned n, uint64_t deadl
 /* lmp_os_futex_wake: wakes up to n sleepers on *word; returns how many it woke. */
 unsigned lmp_os_futex_wake(uint32_t *word, unsigned n);
 
+/* The name of a bell's socket: the family's key, the bell's number, and how many owners it had. */
+typedef struct lmp_bell_id {
+  uint64_t key[2];
+  uint32_t number, gen;
+} lmp_bell_id;
+
+/* lmp_os_bell_open: a descriptor, close-on-exec, that becomes readable when the bell is rung; -1: none to
+ * be had. lmp_os_bell_ring: makes that of the bell's owner readable, whichever process it is; never
+ * waits, and does nothing when there is none. lmp_os_bell_drain: it is not readable any more. */
+int lmp_os_bell_open(const lmp_bell_id *id);
+void lmp_os_bell_ring(const lmp_bell_id *id);
+void lmp_os_bell_drain(int fd);
+
+/* One descriptor of lmp_os_poll, as the system has it: what is wanted, and what it got. */
+typedef struct lmp_pollfd {
+  int fd; /* negative: is left out */
+  int16_t want, got;
+} lmp_pollfd;
+#define LMP_POLL_READ 0x001 /* want */
+#define LMP_POLL_BAD 0x020  /* got: no open descriptor; any other bit: reading would not wait */
+
+/* lmp_os_poll: waits until one of the descriptors is readable, at its end, or bad, or `deadline`. The
+ * deadline LMP_NOWAIT: looks. LMP_CHANGED: the system refused, because of their number or for want of
+ * memory; errno tells. */
+lmp_woke lmp_os_poll(lmp_pollfd *fds, size_t n, uint64_t deadline);
+
 /* lmp_os_relax: one step of a spin loop. */
 void lmp_os_relax(void);
 

@@ -85,6 +85,7 @@ static lmp_err join_as(lmp_family *f, uint32_t slot, lmp_me **me) {
   if (e) return e;
   f->a.proc = slot;
   if (m) { /* the parent's place; ours takes its memory */
+    if (m->me.bell_fd >= 0) lmp_os_close(m->me.bell_fd);
     e = lmp_me_attach(&f->a, &m->me);
     *me = &m->me;
   } else {

@@ -38,6 +38,13 @@ static void check_ctx(uint32_t i) {
   if (c->cx_wait_n) fail("a wait record stays");
 }
 
+static void check_bells(void) {
+  for (uint32_t i = 0; i < arena()->h->hd_nbell; i++) {
+    uint32_t owner = arena()->bells[i].be_owner;
+    if (owner && !proc_alive(owner - 1)) fail("a bell of no live process");
+  }
+}
+
 static void check_procs(void) {
   for (uint32_t i = 0; i < arena()->h->hd_proc_hwm; i++) {
     lmp_proc *p = &arena()->procs[i];
@@ -167,6 +174,7 @@ void check_arena(const check_env *e) {
   if (h->hd_run_lock || h->hd_gc_lock) fail("a lock of the arena is held");
   for (uint32_t i = 0; i < h->hd_ctx_hwm; i++) check_ctx(i);
   check_procs();
+  check_bells();
   uint32_t shared = check_spans();
   if (shared != check_objects()) fail("A1: shared tags and reachable blocks differ");
 }

@@ -48,8 +48,11 @@ static void mark(uint64_t off, size_t n) {
 }
 
 void sim_make(void) {
-  lmp_arena_config c = {
-      .memory = SIM_SPANS * LMP_SPAN, .nproc = SIM_PROCS, .nctx = SIM_CTXS, .nobj = SIM_OBJS};
+  lmp_arena_config c = {.memory = SIM_SPANS * LMP_SPAN,
+                        .nproc = SIM_PROCS,
+                        .nctx = SIM_CTXS,
+                        .nbell = SIM_BELLS,
+                        .nobj = SIM_OBJS};
   if (!sim_k.base) {
     sim_k.size = lmp_arena_size(&c);
     sim_k.base = aligned_alloc(LMP_SPAN, lmp_round_up(sim_k.size, LMP_SPAN));
@@ -60,6 +63,7 @@ void sim_make(void) {
   }
   memset(sim_k.base, 0, sim_k.size);
   memset(sim_k.byte_owner, 0, sizeof sim_k.byte_owner);
+  memset(sim_k.socket, 0, sizeof sim_k.socket);
   memset(sim_k.m, 0, sizeof sim_k.m);
   sim_k.now = 100 * LMP_SEC;
   sim_k.cur = NULL;
@@ -100,6 +104,7 @@ void sim_reset(void) {
     memcpy(sim_k.base + ((uint64_t)c << CHUNK_BITS), image + ((uint64_t)c << CHUNK_BITS), CHUNK);
   }
   memcpy(sim_k.byte_owner, saved.byte_owner, sizeof saved.byte_owner);
+  memset(sim_k.socket, 0, sizeof sim_k.socket); /* no scene begins with one */
   for (unsigned i = 0; i < SIM_MEMBERS; i++) {
     sim_member *m = &sim_k.m[i];
     m->a = saved.m[i].a;
@@ -282,6 +287,65 @@ unsigned lmp_os_futex_wake(uint32_t *word, unsigned n) {
   return wake(word, n);
 }
 
+/* -- bells -------------------------------------------------------------------------------------- */
+
+#define BELL_FD 100
+
+int sim_socket(const uint32_t *word) {
+  for (unsigned i = 0; i < SIM_BELLS; i++) {
+    if (word == &sim_k.socket[i].rings) return (int)i;
+  }
+  return -1;
+}
+
+/* Each call is a place to be killed at: the bell's entry, which it does not change. */
+static void touch_bell(uint32_t number, const void *from) {
+  sim_touch(sim_k.base + sim_k.m[0].a.h->hd_bell_off + number * sizeof(lmp_bell), 4, true, from);
+}
+
+int lmp_os_bell_open(const lmp_bell_id *id) {
+  touch_bell(id->number, __builtin_return_address(0));
+  sim_k.socket[id->number].gen = id->gen;
+  sim_k.socket[id->number].rings = 0;
+  return BELL_FD + (int)id->number;
+}
+
+void lmp_os_bell_ring(const lmp_bell_id *id) {
+  touch_bell(id->number, __builtin_return_address(0));
+  if (sim_k.socket[id->number].gen != id->gen) return;
+  sim_k.socket[id->number].rings++;
+  wake(&sim_k.socket[id->number].rings, UINT32_MAX);
+}
+
+void lmp_os_bell_drain(int fd) {
+  touch_bell((uint32_t)(fd - BELL_FD), __builtin_return_address(0));
+  sim_k.socket[fd - BELL_FD].rings = 0;
+}
+
+lmp_woke lmp_os_poll(lmp_pollfd *fds, size_t n, uint64_t deadline) {
+  lmp_waitword w[2];
+  unsigned k = 0;
+  bool any = false;
+  touch_bell(0, __builtin_return_address(0));
+  for (size_t i = 0; i < n; i++) {
+    fds[i].got = 0;
+    if (fds[i].fd < BELL_FD) continue;
+    uint32_t *rings = &sim_k.socket[fds[i].fd - BELL_FD].rings;
+    if (*rings) fds[i].got = LMP_POLL_READ;
+    any |= *rings != 0;
+    if (k == LMP_COUNT(w)) sim_fail("polls more bells than the simulation knows");
+    w[k++] = (lmp_waitword){rings, 0};
+  }
+  if (any) return LMP_WOKEN;
+  if (deadline <= sim_k.now) return LMP_TIMED_OUT;
+  if (k == 0) sim_fail("polls without a bell");
+  lmp_woke woke = lmp_os_futex_wait(w, k, deadline);
+  for (size_t i = 0; i < n && woke == LMP_WOKEN; i++) {
+    if (fds[i].fd >= BELL_FD) fds[i].got = LMP_POLL_READ;
+  }
+  return woke == LMP_CHANGED ? LMP_WOKEN : woke;
+}
+
 /* -- the rest of os.h ---------------------------------------------------------------------------- */
 
 uint64_t lmp_os_now(void) { return sim_k.now; }
@@ -356,7 +420,10 @@ lmp_err lmp_os_map(int fd, uint64_t size, void **base) {
   return LMP_E_SYSTEM;
 }
 void lmp_os_unmap(void *base, uint64_t size) { (void)base, (void)size; }
-void lmp_os_close(int fd) { (void)fd; }
+void lmp_os_close(int fd) {
+  if (fd >= BELL_FD) sim_k.socket[fd - BELL_FD].gen = 0;
+}
+void lmp_os_random(void *p, size_t len) { memset(p, 1, len); }
 
 void lmp_panic(const char *file, int line, const char *what) {
   static char text[200];

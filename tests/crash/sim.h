@@ -17,6 +17,8 @@ enum { SIM_V, SIM_P, SIM_Q, SIM_R, SIM_R2, SIM_M, SIM_MEMBERS };
 #define SIM_PROCS 8u
 #define SIM_CTXS 8u
 #define SIM_OBJS 12u
+#define SIM_BELLS 8u
+#define SIM_IDLE_FD 7 /* a descriptor that never becomes readable */
 #define SIM_SPANS 6u
 #define SIM_STACK (64u << 10)
 #define SIM_ALWAYS UINT64_MAX
@@ -47,7 +49,11 @@ typedef struct sim {
   uint64_t size;
   uint64_t now;
   int byte_owner[SIM_PROCS]; /* member + 1, 0 free */
-  sim_member *cur;           /* NULL: the checker */
+  struct {
+    uint32_t rings; /* datagrams in its socket; slept on */
+    uint32_t gen;   /* of the name it is bound to, 0: not open */
+  } socket[SIM_BELLS];
+  sim_member *cur; /* NULL: the checker */
   sim_member m[SIM_MEMBERS];
   const char *failure; /* the first violation of this schedule */
   bool trace;
@@ -79,6 +85,9 @@ void sim_interrupt(unsigned i, lmp_woke woke);
 /* sim_fail: notes a violation; in a coroutine it stops the member for good, in the checker it ends the
  * schedule. */
 LMP_NORETURN void sim_fail(const char *what);
+
+/* sim_socket: the bell whose socket has `word`, -1: none. */
+int sim_socket(const uint32_t *word);
 
 /* sim_touch: an access is about to be made. */
 void sim_touch(const volatile void *p, size_t n, bool write, const void *from);

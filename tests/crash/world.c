@@ -143,6 +143,23 @@ static lmp_obj *obj_of_word(const uint32_t *word) {
   return lmp_obj_at(&checker()->a, (uint32_t)((off - first) / sizeof(lmp_obj)));
 }
 
+/* Who waits for any of the queues. */
+static bool waits_for_any(const uint32_t *word) {
+  const lmp_arena *a = &checker()->a;
+  bool on_bell = (const uint8_t *)word >= (const uint8_t *)a->bells &&
+                 (const uint8_t *)word < (const uint8_t *)(a->bells + SIM_BELLS);
+  return on_bell || sim_socket(word) >= 0;
+}
+
+static bool waits_rightly(void) {
+  for (unsigned i = 0; i < WORLD_QUEUES; i++) {
+    if (!world_w.q[i].obj) continue;
+    const lmp_obj *o = world_obj(world_w.q[i]);
+    if (lmp_queue_size(o) || lmp_queue_closed(o)) return false;
+  }
+  return true;
+}
+
 /* Returns how many sleep, and rightly so. */
 static unsigned check_sleepers(void) {
   unsigned n = 0;
@@ -152,6 +169,10 @@ static unsigned check_sleepers(void) {
     n++;
     const uint32_t *word = m->words[0].word;
     if (word == &checker()->a.h->hd_mem_seq) continue;
+    if (waits_for_any(word)) {
+      if (!waits_rightly()) sim_fail("stuck: a bell was not rung");
+      continue;
+    }
     lmp_obj *o = obj_of_word(word);
     if (!o) sim_fail("stuck: on a lock");
     if (word == &o->ob_lock) sim_fail("stuck: on an object's lock");
@@ -212,7 +233,7 @@ static void relieve(void) {
     for (unsigned k = 0; k < SIM_M; k++) {
       sim_member *s = &sim_k.m[k];
       if (s->state != SIM_SLEEPING) continue;
-      if (s->words[0].word == lmp_qpos_word(&q->qt_pos)) {
+      if (s->words[0].word == lmp_qpos_word(&q->qt_pos) || waits_for_any(s->words[0].word)) {
         unsigned id = WORLD_ID(SIM_MEMBERS, 0);
         while (world_w.put_begun[id]) id++;
         if (world_put(m, i, id, 3, (lmp_handle){0, 0}, LMP_NOWAIT))

@@ -46,7 +46,7 @@ typedef struct scene {
   bool outside;                   /* V is no member yet */
 } scene;
 
-extern const scene scenes[], sem_scenes[];
+extern const scene scenes[], sem_scenes[], wait_scenes[];
 
 /* What scenes with objects of another kind than queues bring along. */
 typedef struct world_kind {
