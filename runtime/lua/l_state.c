@@ -24,6 +24,7 @@ static int state_gc(lua_State *L) {
   lmp_family *f = st->f;
   st->f = NULL;
   lmp_inbox_fini(&st->inbox);
+  lmp_wanteds_fini(&st->wanted);
   if (f && !f->is_child && !lmp_family_forked(f)) {
     if (st->at_exit) lmp_os_at_exit_drop(&st->at_exit->hook);
     free(st->at_exit);
@@ -279,6 +280,7 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_event_funcs(L, st);
   l_barrier_funcs(L, st);
   l_misc_funcs(L, st);
+  l_wait_funcs(L, st);
   int module = lua_gettop(L);
   l_process_core(L, st);
   for (const struct l_lualib *lib = l_lualib; lib->name; lib++)

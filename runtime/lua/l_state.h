@@ -9,6 +9,7 @@
 #include "channel/queue.h"
 #include "lua/l_message.h"
 #include "process/process.h"
+#include "process/wait.h"
 
 /* What the handler of the process's end knows; it outlives the Lua state. */
 typedef struct l_exit {
@@ -22,10 +23,11 @@ typedef struct l_state {
   uint64_t memory; /* limit for the family to be made */
   l_codec *codec;
   lmp_inbox inbox;
-  size_t nhandles; /* open handle userdata of this state */
-  bool inbox_used; /* by an outer call: a message's module is being required */
-  l_exit *at_exit; /* NULL until the handler is registered */
-  uint64_t hooked; /* epoch of the family in which the handler was registered */
+  size_t nhandles;    /* open handle userdata of this state */
+  lmp_wanteds wanted; /* of mp.wait */
+  bool inbox_used;    /* by an outer call: a message's module is being required */
+  l_exit *at_exit;    /* NULL until the handler is registered */
+  uint64_t hooked;    /* epoch of the family in which the handler was registered */
 } l_state;
 
 /* A handle: userdata with one of the metatables of l_state_metatable. */
@@ -101,6 +103,7 @@ void l_semaphore_funcs(lua_State *L, int st);
 void l_event_funcs(lua_State *L, int st);
 void l_barrier_funcs(lua_State *L, int st);
 void l_misc_funcs(lua_State *L, int st);
+void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
 void l_process_core(lua_State *L, int st);
 /* l_metatable: makes and registers the metatable of a kind: methods, then metamethods. */

@@ -329,6 +329,12 @@ describe("Ctrl-C", function()
       io.write("ready\n", p.pid, "\n") io.flush()
       p:join()
     ]],
+    ["that wait for several things, as it does"] = [[
+      local q, r = mp.Queue(), mp.Queue()
+      local p = mp.spawn(function() mp.wait{q, r} print("not reached") end)
+      io.write("ready\n", p.pid, "\n") io.flush()
+      mp.wait({q, p, r}, 3600)
+    ]],
     ["that have children of their own, and daemons"] = [[
       local q = mp.Queue()
       local p = mp.spawn(function()
