@@ -170,7 +170,7 @@ end
 
 local function find_peers()
   vars.PEERS = options.peers or here .. "/peers"
-  for _, name in ipairs { "pipe", "zmq", "spin", "fork", "spawn" } do
+  for _, name in ipairs { "pipe", "zmq", "spin", "fork", "spawn", "poll" } do
     if executable(vars.PEERS .. "/" .. name) then
       have[name] = true
     else

@@ -31,6 +31,7 @@ case " $* " in
     build fork
     build spin
     build spawn
+    build poll
     if echo '#include <zmq.h>' | "$cc" -E - >/dev/null 2>&1; then build zmq -lzmq; fi
   else
     echo "bench: no C compiler: the C peers are skipped" >&2

@@ -186,6 +186,15 @@ return {
     floors = { { "python Process, fork", at_least = 6 } },
   },
   {
+    id = "Wait", title = "round trip by way of one of 100 queues, all waited for at once", unit = "us",
+    programs = {
+      { "luamp mp.wait", ours("wait", 50000, "100") },
+      { "python wait, pipes", python("wait", "pipe", 1000, "100") },
+      { "poll, pipes, C", { "$PEERS/poll", "$N", "100", n = 50000, needs = "poll" } },
+    },
+    floors = { { "poll, pipes, C", label = "p50", at_most = 3, text = "3" } },
+  },
+  {
     id = "S1", title = "a program that starts and ends (one after the other, in turn)", unit = "ms",
     programs = {
       { "start", { "$PEERS/spawn", "$N",

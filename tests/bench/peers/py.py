@@ -7,6 +7,7 @@ py.py fan      queue|simple COUNT       (COUNT by each of four producers)
 py.py pingpong queue|simple|pipe COUNT PAUSE [CORE OTHER]
 py.py bulk     queue|simple|pipe|bytes COUNT SIZE MAXSIZE
 py.py process  COUNT
+py.py wait     pipe COUNT PIPES
 """
 import math
 import multiprocessing
@@ -228,6 +229,41 @@ def pingpong(kind, count, pause, cores):
     result(times[math.ceil(count * 0.99) - 1] * 1e6, "us", "p99")
 
 
+def answer(get, puts, gate, n):
+    gate.enter()
+    for _ in range(n):
+        i = get()
+        puts[i * 37 % len(puts)](i)
+    gate.leave(n)
+
+
+def wait(kind, count, width):
+    from multiprocessing.connection import wait as wait_any
+    check(kind == "pipe", "no such kind: " + kind)
+    ping_put, ping_get = channel(kind)
+    pipes = [ctx.Pipe(False) for _ in range(width)]
+    ends = [r for r, _ in pipes]
+    gate = Gate()
+    p = start(answer, ping_get, [w.send for _, w in pipes], gate, count + WARMUP)
+    gate.open(1)
+    times = []
+    for i in range(1, count + WARMUP + 1):
+        t = now()
+        ping_put(i)
+        ready = wait_any(ends)
+        v = ready[0].recv()
+        t = now() - t
+        if v != i or len(ready) != 1 or ready[0] is not ends[i * 37 % width]:
+            check(False, "got %r of %d ready, not %d" % (v, len(ready), i))
+        if i > WARMUP:
+            times.append(t)
+    check(gate.wait(1) == count + WARMUP, "the partner's count is wrong")
+    join([p])
+    times.sort()
+    result(times[math.ceil(count * 0.50) - 1] * 1e6, "us", "p50")
+    result(times[math.ceil(count * 0.99) - 1] * 1e6, "us", "p99")
+
+
 def bulk_producer(put, gate, n, strings):
     gate.enter()
     for i in range(1, n + 1):
@@ -289,6 +325,8 @@ def main(work, *args):
         pingpong(args[0], int(args[1]), float(args[2]), args[3:])
     elif work == "bulk":
         bulk(args[0], int(args[1]), int(args[2]), int(args[3]))
+    elif work == "wait":
+        wait(args[0], int(args[1]), int(args[2]))
     elif work == "process":
         process(int(args[0]))
     else:
