@@ -8,7 +8,8 @@
  *   Y1 a round: empty the bell, arm it in all objects, fence, look at all, sleep.
  *   Y2 no wake is taken from anybody: a bell is its owner's alone. A killed owner owes nothing.
  *   Y3 one more look after a time-out or a signal: who is ready then is told.
- * Ticks are for the dead. Only where no bell or no socket is to be had, objects are looked at every few
+ * Ticks are for the dead: who had a lock and was killed makes it ready when somebody has reaped him, and
+ * who waits for such a thing looks after the dead more often. Only where no bell or no socket is to be had, objects are looked at every few
  * milliseconds instead. */
 #include "sync/wait_any.h"
 
@@ -19,13 +20,17 @@
 
 #define TICK_FIRST (50 * LMP_MSEC)
 #define TICK_MOST (500 * LMP_MSEC)
+#define TICK_MORTAL (20 * LMP_MSEC)
 #define TICK_DYING (2 * LMP_MSEC) /* a dead process is still being torn down */
 #define NO_BELL_SLICE (5 * LMP_MSEC)
 #define CAP_FIRST 16u
 
 /* -- what is waited for -------------------------------------------------------------------------- */
 
-void lmp_waiter_clear(lmp_waiter *w) { w->n = w->nobj = w->nfds = 0; }
+void lmp_waiter_clear(lmp_waiter *w) {
+  w->n = w->nobj = w->nfds = 0;
+  w->mortal = false;
+}
 
 void lmp_waiter_fini(lmp_waiter *w) {
   free(w->src);
@@ -77,7 +82,9 @@ static bool look_at_objects(lmp_me *me, lmp_waiter *w) {
   for (uint32_t i = 0; i < w->n; i++) {
     lmp_source *s = &w->src[i];
     if (!s->obj) continue;
-    s->ready = me->a->kinds[s->obj->ob_kind]->watch(me, s->obj, &s->flag);
+    const lmp_kind *kind = me->a->kinds[s->obj->ob_kind];
+    s->ready = kind->watch(me, s->obj, &s->flag);
+    w->mortal |= kind->abandon != NULL;
     any |= s->ready;
   }
   return any;
@@ -156,13 +163,20 @@ static lmp_err poll_sleep(lmp_me *me, lmp_waiter *w, uint64_t deadline, uint64_t
   }
 }
 
+static lmp_err sleep_on_bell(lmp_me *me, const lmp_waiter *w, uint64_t deadline) {
+  uint32_t *word = &me->a->bells[me->bell - 1].be_word;
+  uint64_t until = w->mortal ? lmp_min_u64(deadline, lmp_os_now() + TICK_MORTAL) : deadline;
+  lmp_err e = lmp_wait_sleep(me, word, LMP_BELL_FUTEX, until);
+  if (e != LMP_E_TIMEOUT || until == deadline) return e;
+  lmp_reap_all(me);
+  return LMP_OK;
+}
+
 static lmp_err sleep_once(lmp_me *me, lmp_waiter *w, uint32_t how, uint64_t deadline) {
-  if (how == LMP_BELL_FUTEX) {
-    uint32_t *word = &me->a->bells[me->bell - 1].be_word;
-    return lmp_wait_sleep(me, word, how, deadline);
-  }
+  if (how == LMP_BELL_FUTEX) return sleep_on_bell(me, w, deadline);
   if (w->nfds) w->fds[0].fd = how == LMP_BELL_SOCKET ? me->bell_fd : -1;
-  return poll_sleep(me, w, deadline, w->nobj && !how ? NO_BELL_SLICE : TICK_MOST);
+  uint64_t tick = w->mortal ? TICK_MORTAL : TICK_MOST;
+  return poll_sleep(me, w, deadline, w->nobj && !how ? NO_BELL_SLICE : tick);
 }
 
 /* For people; there is no wake that could be lost with us. */

@@ -18,6 +18,7 @@ typedef struct lmp_waiter {
   lmp_source *src;
   uint32_t n, cap;
   uint32_t nobj;   /* objects among them */
+  bool mortal;     /* a death may make one of them ready */
   lmp_pollfd *fds; /* the descriptors; the first place is the bell's */
   uint32_t nfds, capfds;
   uint32_t bad; /* after LMP_E_INVAL: the source that is no open descriptor */

@@ -266,6 +266,55 @@ describe("wait", function()
     end
   end)
 
+  it("waits for things of all kinds at once", function()
+    local q, event, sem, bounded = mp.Queue(), mp.Event(), mp.Semaphore(0), mp.BoundedSemaphore(1)
+    local stay = sleeper()
+    local _, fd = open(true)
+    assert.is_true(bounded:acquire())
+    for _, list in ipairs{{q, event, sem, bounded}, {q, event, sem, bounded, stay, fd}} do
+      assert.same({}, mp.wait(list, 0.01))
+      for place, ready in ipairs{
+        function() q:put("x") return function() q:get() end end,
+        function() event:set() return function() event:clear() end end,
+        function() sem:release() return function() assert(sem:acquire(0)) end end,
+        function() bounded:release() return function() assert(bounded:acquire(0)) end end,
+      } do
+        local p = mp.spawn(function() return mp.wait(list, support.patience)[1] == list[place] end)
+        support.waiting(p.pid)
+        local undo = ready()
+        assert.is_true((p:result(support.patience)))
+        assert.same({place}, wait(list))
+        assert.same({place}, wait(list)) -- it took nothing
+        undo()
+        assert.same({}, mp.wait(list, 0))
+      end
+    end
+    q:put(1)
+    event:set()
+    bounded:release()
+    assert.same({1, 3, 4, 6}, wait{event, sem, bounded, q, stay, event})
+  end)
+
+  it("tells that permits come back from who is killed", function()
+    local bounded, q, taken = mp.BoundedSemaphore(2), mp.Queue(), mp.Queue()
+    local _, fd = open(true)
+    for _, list in ipairs{{q, bounded}, {q, bounded, fd}} do
+      local holder = mp.spawn(function()
+        assert(bounded:acquire() and bounded:acquire())
+        taken:put(true)
+        mp.sleep(3600)
+      end)
+      get(taken)
+      assert.same({}, mp.wait(list, 0.01))
+      local p = mp.spawn(function() return mp.wait(list, support.patience)[1] == bounded end)
+      support.waiting(p.pid)
+      holder:kill()
+      assert.is_true((p:result(support.patience)))
+      assert.same({2}, wait(list))
+      join(holder)
+    end
+  end)
+
   it("gives back what it uses", function()
     local q, r = mp.Queue(), mp.Queue()
     support.gives_back(20, function()
