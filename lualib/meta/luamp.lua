@@ -198,6 +198,160 @@ function Queue:close() end
 ---Closes the queue and drops what is in it. Dropped messages count as reported for `join`.
 function Queue:cancel() end
 
+-- Locks -----------------------------------------------------------------------------------------------
+
+---A lock between threads of any processes. It belongs to the thread that acquired it. When that ends without
+---releasing it, by any way, it is abandoned, and the next to acquire it is told. A waiter that is killed changes
+---nothing. Nobody who waits is kept from it for good by others who acquire it again and again.
+---@class luamp.Lock
+local Lock = {}
+
+---@class luamp.LockOptions
+---@field name? string shows in `tostring` and in error messages
+
+---A free lock.
+---@param options? luamp.LockOptions
+---@return luamp.Lock
+function luamp.Lock(options) end
+
+---`Lock` in lower case.
+---@param options? luamp.LockOptions
+---@return luamp.Lock
+function luamp.lock(options) end
+
+---Makes this thread the owner of the lock; waits until it is free. Raises `deadlock: ...` when this thread holds it
+---already and there is no timeout. `"abandoned"` says that its last owner ended without releasing it:
+---what the lock protects may be half-changed. That is said once; the lock is held like any other.
+---@param timeout? number seconds
+---@return boolean held
+---@return luamp.Code|"abandoned"? code `"timeout"`, or `"abandoned"` after `true`
+function Lock:acquire(timeout) end
+
+---Releases the lock. Only its owner does: for others it raises, and names the owner.
+function Lock:release() end
+
+---Whether somebody held the lock at the moment of the call.
+---@return boolean
+function Lock:locked() end
+
+---Calls `f(...)` holding the lock, and releases it when `f` returns or raises. When the lock was abandoned,
+---`f` gets `"abandoned"` as a further, last argument.
+---@param f function
+---@param ... any its arguments
+---@return any ... what `f` returns
+function Lock:with(f, ...) end
+
+---`local held <close> = lock:guard()` holds the lock until the scope is left.
+---@return luamp.Guard held
+function Lock:guard() end
+
+---A Lock that its owner may acquire again.
+---@class luamp.RLock
+local RLock = {}
+
+---A free lock that its owner may acquire again.
+---@param options? luamp.LockOptions
+---@return luamp.RLock
+function luamp.RLock(options) end
+
+---`RLock` in lower case.
+---@param options? luamp.LockOptions
+---@return luamp.RLock
+function luamp.rlock(options) end
+
+---Makes this thread the owner of the lock; waits until it is free. The owner may acquire it again, and has to
+---release it as often. `"abandoned"` says that its last owner ended without releasing it:
+---what the lock protects may be half-changed. That is said once; the lock is held like any other.
+---@param timeout? number seconds
+---@return boolean held
+---@return luamp.Code|"abandoned"? code `"timeout"`, or `"abandoned"` after `true`
+function RLock:acquire(timeout) end
+
+---Releases the lock. Only its owner does: for others it raises, and names the owner.
+function RLock:release() end
+
+---Whether somebody held the lock at the moment of the call.
+---@return boolean
+function RLock:locked() end
+
+---Calls `f(...)` holding the lock, and releases it when `f` returns or raises. When the lock was abandoned,
+---`f` gets `"abandoned"` as a further, last argument.
+---@param f function
+---@param ... any its arguments
+---@return any ... what `f` returns
+function RLock:with(f, ...) end
+
+---`local held <close> = lock:guard()` holds the lock until the scope is left.
+---@return luamp.Guard held
+function RLock:guard() end
+
+---Waiting for news while a lock is let go. All its calls but those of the lock raise unless this thread holds
+---the lock.
+---@class luamp.Condition
+local Condition = {}
+
+---A condition bound to `lock`, which lives as long as it; by default to an RLock of its own.
+---@param lock? luamp.Lock|luamp.RLock
+---@param options? luamp.LockOptions
+---@return luamp.Condition
+---@overload fun(options: luamp.LockOptions): luamp.Condition
+function luamp.Condition(lock, options) end
+
+---`Condition` in lower case.
+---@param lock? luamp.Lock|luamp.RLock
+---@param options? luamp.LockOptions
+---@return luamp.Condition
+---@overload fun(options: luamp.LockOptions): luamp.Condition
+function luamp.condition(lock, options) end
+
+---Acquires the lock that the condition is bound to, as its own `acquire` does. `"abandoned"` says that its last owner ended without releasing it:
+---what the lock protects may be half-changed. That is said once; the lock is held like any other.
+---@param timeout? number seconds
+---@return boolean held
+---@return luamp.Code|"abandoned"? code `"timeout"`, or `"abandoned"` after `true`
+function Condition:acquire(timeout) end
+
+---Releases the lock. Only its owner does: for others it raises, and names the owner.
+function Condition:release() end
+
+---Whether somebody held the lock at the moment of the call.
+---@return boolean
+function Condition:locked() end
+
+---Calls `f(...)` holding the lock, and releases it when `f` returns or raises. When the lock was abandoned,
+---`f` gets `"abandoned"` as a further, last argument.
+---@param f function
+---@param ... any its arguments
+---@return any ... what `f` returns
+function Condition:with(f, ...) end
+
+---`local held <close> = lock:guard()` holds the lock until the scope is left.
+---@return luamp.Guard held
+function Condition:guard() end
+
+---Releases the lock, however often it was acquired, waits until notified, and holds it again as before, whatever it
+---returns. Others may have changed what was waited for by then: look again, or use `wait_for`.
+---@param timeout? number seconds
+---@return boolean notified
+---@return luamp.Code|"abandoned"? code `"timeout"`, or `"abandoned"` after `true`
+---@return "abandoned"? abandoned after `"timeout"`: somebody ended holding the lock meanwhile
+function Condition:wait(timeout) end
+
+---Waits until `predicate()`, called with the lock held, returns a true value, or the time is over.
+---@param predicate fun(): any
+---@param timeout? number seconds
+---@return any value what `predicate` returned last
+---@return "abandoned"? abandoned somebody ended holding the lock meanwhile
+function Condition:wait_for(predicate, timeout) end
+
+---Wakes `n` of those who wait, or all if they are fewer. It is lost on nobody: when one of them is killed before
+---its `wait` returns, another one is woken instead.
+---@param n? integer default 1
+function Condition:notify(n) end
+
+---Wakes all who wait.
+function Condition:notify_all() end
+
 -- Process ---------------------------------------------------------------------------------------------
 
 ---A process: to be started by this one, or known from elsewhere.

@@ -131,7 +131,8 @@ typedef struct lmp_ctx {
   uint32_t cx_wait_flags;        /* bit 0: with a deadline */
   uint32_t cx_owns;              /* it may own something in an object; a hint that stays */
   uint32_t cx_look;              /* object that it looks at in lmp_abandon; LMP_LOOKS: at another */
-  uint32_t cx_pad1[4];
+  uint32_t cx_cond;              /* the condition it waits for, and its state there; slept on */
+  uint32_t cx_pad1[3];
   lmp_txent cx_tx[LMP_TX_MAX];
   uint32_t cx_wait_word[LMP_WAIT_MAX];
   uint32_t cx_pad2[256 - 6 * 16 - 32];
@@ -167,6 +168,7 @@ typedef enum lmp_kind_id {
   LMP_KIND_QUEUE,
   LMP_KIND_LOCK,
   LMP_KIND_RLOCK,
+  LMP_KIND_CONDITION,
   LMP_KIND_SEMAPHORE,
   LMP_KIND_BOUNDED,
   LMP_KIND_EVENT,

@@ -279,6 +279,7 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_semaphore_funcs(L, st);
   l_event_funcs(L, st);
   l_barrier_funcs(L, st);
+  l_lock_funcs(L, st);
   l_misc_funcs(L, st);
   l_wait_funcs(L, st);
   int module = lua_gettop(L);

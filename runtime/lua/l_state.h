@@ -102,6 +102,7 @@ void l_queue_funcs(lua_State *L, int st);
 void l_semaphore_funcs(lua_State *L, int st);
 void l_event_funcs(lua_State *L, int st);
 void l_barrier_funcs(lua_State *L, int st);
+void l_lock_funcs(lua_State *L, int st);
 void l_misc_funcs(lua_State *L, int st);
 void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */

@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "process/process.h"
 #include "sync/barrier.h"
+#include "sync/condition.h"
 #include "sync/event.h"
 #include "sync/lock.h"
 #include "sync/semaphore.h"
@@ -17,10 +18,11 @@
 _Thread_local lmp_me_cache lmp_me_last;
 
 const lmp_kind *const lmp_kinds[LMP_KIND_COUNT] = {
-    [LMP_KIND_PROCESS] = &lmp_process_kind,     [LMP_KIND_QUEUE] = &lmp_queue_kind,
-    [LMP_KIND_LOCK] = &lmp_lock_kind,           [LMP_KIND_RLOCK] = &lmp_rlock_kind,
-    [LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind, [LMP_KIND_BOUNDED] = &lmp_bounded_kind,
-    [LMP_KIND_EVENT] = &lmp_event_kind,         [LMP_KIND_BARRIER] = &lmp_barrier_kind,
+    [LMP_KIND_PROCESS] = &lmp_process_kind, [LMP_KIND_QUEUE] = &lmp_queue_kind,
+    [LMP_KIND_LOCK] = &lmp_lock_kind,       [LMP_KIND_RLOCK] = &lmp_rlock_kind,
+    [LMP_KIND_CONDITION] = &lmp_cond_kind,  [LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind,
+    [LMP_KIND_BOUNDED] = &lmp_bounded_kind, [LMP_KIND_EVENT] = &lmp_event_kind,
+    [LMP_KIND_BARRIER] = &lmp_barrier_kind,
 };
 
 _Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");

@@ -9,6 +9,7 @@
  *      and not yet abandoned. Nobody is ever given a lock: who waits has nothing that could be abandoned.
  *   K2 when somebody sleeps on the word, it has LMP_LK_W, or somebody who was woken and is still awake has
  *      his wait record standing, or a release owes the wake. Who slept takes the lock with LMP_LK_W.
+ *      A watcher (lk_flag) is woken by the same wakes.
  *   K3 who was woken and leaves without the lock passes the wake on: he wakes another one, or puts
  *      LMP_LK_W back for the owner to do it.
  *   K4 lk_next names a waiter, or nobody. While it does, others do not take the lock, except by a look
@@ -168,7 +169,7 @@ static void give_up(const waiter *w) {
   while (seen & LMP_LK_OWNER && !(seen & LMP_LK_W)) {
     if (lmp_cas_ar32(&k->lk_word, &seen, seen | LMP_LK_W)) break;
   }
-  if (!(seen & LMP_LK_OWNER)) lmp_lock_wake(k);
+  if (!(seen & LMP_LK_OWNER)) lmp_lock_wake(w->me->a, k);
 }
 
 LMP_NOINLINE lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t deadline,
@@ -204,14 +205,29 @@ LMP_NOINLINE lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t dead
 /* -- releasing ---------------------------------------------------------------------------------- */
 
 /* After a release: wakes the one whose turn it is, or the first. */
-LMP_NOINLINE void lmp_lock_wake(lmp_lk *k) {
-  if (lmp_load_acq32(&k->lk_next) && lmp_os_futex_wake(&k->lk_next, 1)) return;
-  lmp_os_futex_wake(&k->lk_word, 1);
+LMP_NOINLINE void lmp_lock_wake(const lmp_arena *a, lmp_lk *k) {
+  lmp_fence_after_rmw(); /* the word before the flag; pairs with lmp_flag_raise */
+  if (!lmp_load_acq32(&k->lk_next) || !lmp_os_futex_wake(&k->lk_next, 1)) {
+    lmp_os_futex_wake(&k->lk_word, 1);
+  }
+  lmp_flag_wake(a, &k->lk_flag, &k->lk_word, 1);
+}
+
+bool lmp_lock_watch(lmp_me *me, lmp_obj *o, uint64_t **flag) {
+  lmp_lk *k = lmp_lk_of(o);
+  *flag = &k->lk_flag;
+  uint32_t seen = lmp_load_acq32(&k->lk_word);
+  for (;;) {
+    uint32_t owner = seen & LMP_LK_OWNER;
+    if (!owner) return true;
+    if (owner == me->id) return k->lk_recursive;
+    if (lmp_ctx_dead(me->a, owner - 1)) return true;
+    if (seen & LMP_LK_W || lmp_cas_ar32(&k->lk_word, &seen, seen | LMP_LK_W)) return false;
+  }
 }
 
 void lmp_lock_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
   lmp_lk *k = lmp_lk_of(o);
-  (void)me;
   /* Its sleepers are woken with the wait record that it has left. */
   lmp_swap_if32(&k->lk_next, id, 0);
   uint32_t seen = lmp_load_acq32(&k->lk_word);
@@ -220,11 +236,17 @@ void lmp_lock_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
     if (lmp_cas_ar32(&k->lk_word, &seen, free)) seen = free;
   }
   /* Also for a reaper that was killed between this and the swap. */
-  if (seen & LMP_LK_ABANDONED) lmp_os_futex_wake(&k->lk_word, INT32_MAX);
+  if (seen & LMP_LK_ABANDONED) {
+    lmp_fence_sc();
+    lmp_os_futex_wake(&k->lk_word, INT32_MAX);
+    lmp_flag_wake(me->a, &k->lk_flag, &k->lk_word, INT32_MAX);
+  }
 }
 
-const lmp_kind lmp_lock_kind = {.name = "Lock", .abandon = lmp_lock_abandon};
-const lmp_kind lmp_rlock_kind = {.name = "RLock", .abandon = lmp_lock_abandon};
+const lmp_kind lmp_lock_kind = {
+    .name = "Lock", .watch = lmp_lock_watch, .abandon = lmp_lock_abandon};
+const lmp_kind lmp_rlock_kind = {
+    .name = "RLock", .watch = lmp_lock_watch, .abandon = lmp_lock_abandon};
 
 /* -- invariants --------------------------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@ typedef struct lmp_lk {
   uint32_t
       lk_next; /* context id of a waiter that starved: its turn; it sleeps on it, too. 0: none */
   uint32_t lk_recursive; /* the owner may acquire it again; constant */
+  uint64_t lk_flag;      /* raised by who waits for several objects; see lmp_kind.watch */
 } lmp_lk;
 
 extern const lmp_kind lmp_lock_kind, lmp_rlock_kind;
@@ -34,7 +35,7 @@ static inline uint32_t lmp_lock_owner(const lmp_obj *o) {
 
 LMP_NODISCARD lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t deadline,
                                             bool *abandoned);
-void lmp_lock_wake(lmp_lk *k);
+void lmp_lock_wake(const lmp_arena *a, lmp_lk *k);
 
 /* lmp_lock_acquire: makes this thread the owner of the lock that the body of `o` begins with; waits until
  * `deadline`. With LMP_OK *abandoned tells that the last owner died, or ended, holding it: what it protects
@@ -67,11 +68,13 @@ LMP_NODISCARD static inline lmp_err lmp_lock_release(lmp_me *me, lmp_obj *o) {
   lmp_owe(me, 0, &k->lk_word);
   /* CRASH: before: abandoned. After: released; cx_pwake owes the wake. */
   uint32_t old = lmp_xchg_ar32(&k->lk_word, 0); /* pairs with the swap of who gets it */
-  if (LMP_UNLIKELY(old != me->id)) lmp_lock_wake(k);
+  if (LMP_UNLIKELY(old != me->id)) lmp_lock_wake(me->a, k);
   lmp_owe_none(me, 0);
   return LMP_OK;
 }
 
+/* lmp_lock_watch: for lmp_kind.watch of such an object. */
+bool lmp_lock_watch(lmp_me *me, lmp_obj *o, uint64_t **flag);
 /* lmp_lock_abandon: for lmp_kind.abandon of an object whose body begins with a lock. */
 void lmp_lock_abandon(lmp_me *me, lmp_obj *o, uint32_t id);
 

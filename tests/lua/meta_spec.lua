@@ -65,7 +65,7 @@ end
 -- An object of each class whose methods are in its metatable, and the fields that some have.
 local objects = {
   Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
-  Barrier = mp.Barrier(1),
+  Barrier = mp.Barrier(1), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
 }
 local fields = {Barrier = {"parties", "n_waiting", "broken"}}
 
@@ -216,7 +216,8 @@ describe("lualib/meta/luamp.lua", function()
   end)
 
   it("describes every function, and annotates its parameters in order", function()
-    for _, owner in ipairs{"luamp", "Queue", "Process", "Semaphore", "BoundedSemaphore", "Event", "Barrier"} do
+    for _, owner in ipairs{"luamp", "Queue", "Process", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "Lock",
+        "RLock", "Condition"} do
       for name, entry in pairs(declared[owner]) do
         local where = owner .. "." .. name
         local params, prose = {}, false
@@ -248,6 +249,7 @@ describe("lualib/meta/luamp.lua", function()
   it("declares options that the functions know", function()
     local calls = {
       ["luamp.QueueOptions"] = function(options) local _ = mp.Queue(nil, options) end,
+      ["luamp.LockOptions"] = function(options) local _ = {mp.Lock(options), mp.RLock(options)} end,
       ["luamp.SyncOptions"] = function(options) local _ = {mp.Semaphore(1, options), mp.Event(options)} end,
       ["luamp.ProcessOptions"] = function(options) local _ = mp.Process(options) end,
       ["luamp.Limits"] = function(limits) local _ = mp.Process{limits = limits} end,
