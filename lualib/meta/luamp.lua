@@ -34,7 +34,8 @@ local luamp = {}
 --- * `"toolarge"`: the message can never fit into the family's memory
 --- * `"died"`: the process ended without a result
 --- * `"broken"`: the bytes are no message, or one that must not or cannot be rebuilt here; the barrier is broken
----@alias luamp.Code "timeout"|"closed"|"toolarge"|"died"|"broken"
+--- * `"system"`: the operating system refused; a message follows
+---@alias luamp.Code "timeout"|"closed"|"toolarge"|"died"|"broken"|"system"
 
 ---A number of bytes, or a text: a number and `K`, `M` or `G` (or `k`, `m`, `g`), powers of 1024, as
 ---`"512M"` or `"1.5G"`.
@@ -351,6 +352,304 @@ function Condition:notify(n) end
 
 ---Wakes all who wait.
 function Condition:notify_all() end
+-- Value and Array -------------------------------------------------------------------------------------
+
+---The C type of an element, by the letter that Python and `struct` know it by:
+---
+--- * `b` `h` `i` `l` `q` signed, `B` `H` `I` `L` `Q` unsigned integers of 1, 2, 4, 8 (a C `long`) and 8 bytes
+--- * `f` `d` floats of 4 and 8 bytes
+--- * `?` a boolean: one byte, 0 is false and anything else true
+--- * `c` a character: a string of one byte
+---
+---Integer types take Lua integers in their range, and floats with an integer value. Anything else raises and
+---changes nothing: a fraction, 256 into `B`, a string of digits. `f` rounds, and refuses finite numbers that
+---would become infinite. In `L` and `Q` the numbers from 2^63 up are the Lua integers of the same 64 bits, so
+---negative ones: `math.ult` compares and `("%x"):format` shows them as what they are. Writing a negative
+---integer there, or a float from 2^63 up, gives that number; comparisons (`min`, `max`, `sort`) are unsigned.
+---@alias luamp.TypeCode "b"|"B"|"h"|"H"|"i"|"I"|"l"|"L"|"q"|"Q"|"f"|"d"|"?"|"c"
+
+---What elements are in Lua.
+---@alias luamp.Element integer|number|boolean|string
+
+---One number in shared memory.
+---
+---Reading and writing `value` are single steps: no process ever sees half a number, and who sees one also sees what
+---its writer had written before. But `v.value = v.value + 1` is two steps: use `add`, which is one, and needs no
+---lock.
+---@class luamp.Value
+---@field value luamp.Element
+local Value = {}
+
+---@class luamp.ValueOptions
+---@field name? string shows in `tostring` and in error messages
+
+---A number of the given type. Raises for an unknown code, for what the type does not hold, and where the
+---family's memory is full.
+---@param code luamp.TypeCode
+---@param initial? luamp.Element by default 0, `false`, `"\0"`
+---@param options? luamp.ValueOptions
+---@return luamp.Value
+---@overload fun(code: luamp.TypeCode, options: luamp.ValueOptions): luamp.Value
+function luamp.Value(code, initial, options) end
+
+---The same as `Value`.
+---@param code luamp.TypeCode
+---@param initial? luamp.Element
+---@param options? luamp.ValueOptions
+---@return luamp.Value
+function luamp.RawValue(code, initial, options) end
+
+---`Value` in lower case.
+---@param code luamp.TypeCode
+---@param initial? luamp.Element
+---@param options? luamp.ValueOptions
+---@return luamp.Value
+function luamp.value(code, initial, options) end
+
+---`RawValue` in lower case.
+---@param code luamp.TypeCode
+---@param initial? luamp.Element
+---@param options? luamp.ValueOptions
+---@return luamp.Value
+function luamp.raw_value(code, initial, options) end
+
+---Adds in one step, whatever other processes do. An integer type wraps as the C type does. Raises for `?` and `c`.
+---@param n number any integer where the type is one
+---@return number new the value after the addition
+function Value:add(n) end
+
+---Stores `x` in one step.
+---@param x luamp.Element
+---@return luamp.Element old what was there
+function Value:exchange(x) end
+
+---Stores `new` if the value equals `expected`, in one step. Here NaN equals NaN, so that a loop that tries again
+---with the value seen comes to its end.
+---@param expected luamp.Element
+---@param new luamp.Element
+---@return boolean stored
+---@return luamp.Element seen what was there before
+function Value:compare_exchange(expected, new) end
+
+---Elements of one C type in shared memory, `a[1]` to `a[#a]`.
+---
+---Single elements are read, written, added to and exchanged as a Value is: in one step, without a lock. Another
+---index raises; `ipairs(a)` works. The other methods do many elements at once, at the speed of memory. They look
+---at all their arguments first and then either do all or raise and change nothing; but others may see them half
+---done, each element whole, and when the process is killed in one it stays half done.
+---
+---An Array that `SharedMemory:array` makes is a view: its elements are in the block. Everything else is the same.
+---@class luamp.Array
+---@operator len: integer
+---@field [integer] luamp.Element
+local Array = {}
+
+---Zeros, or a copy. A table is read raw, up to its border; a string gives the elements' bytes in the machine's
+---order, and for `c` its characters. Raises for an unknown code, for elements that do not fit, and where the
+---family's memory has no room for so many, now (`full`) or ever (`larger than the family's shared memory`).
+---@param code luamp.TypeCode
+---@param content integer|luamp.Element[]|string a length (0 is one), the elements, or their bytes
+---@param options? luamp.ValueOptions
+---@return luamp.Array
+function luamp.Array(code, content, options) end
+
+---The same as `Array`.
+---@param code luamp.TypeCode
+---@param content integer|luamp.Element[]|string
+---@param options? luamp.ValueOptions
+---@return luamp.Array
+function luamp.RawArray(code, content, options) end
+
+---`Array` in lower case.
+---@param code luamp.TypeCode
+---@param content integer|luamp.Element[]|string
+---@param options? luamp.ValueOptions
+---@return luamp.Array
+function luamp.array(code, content, options) end
+
+---`RawArray` in lower case.
+---@param code luamp.TypeCode
+---@param content integer|luamp.Element[]|string
+---@param options? luamp.ValueOptions
+---@return luamp.Array
+function luamp.raw_array(code, content, options) end
+
+---Adds to an element in one step, as `Value:add` does.
+---@param i integer
+---@param n number
+---@return number new
+function Array:add(i, n) end
+
+---Stores an element in one step.
+---@param i integer
+---@param x luamp.Element
+---@return luamp.Element old
+function Array:exchange(i, x) end
+
+---Stores `new` if element `i` equals `expected`, in one step, as `Value:compare_exchange` does.
+---@param i integer
+---@param expected luamp.Element
+---@param new luamp.Element
+---@return boolean stored
+---@return luamp.Element seen
+function Array:compare_exchange(i, expected, new) end
+
+---Stores `x` in the elements `i` to `j`.
+---@param x luamp.Element
+---@param i? integer by default 1
+---@param j? integer by default `#a`; less than `i`: no element
+function Array:fill(x, i, j) end
+
+---The elements `i` to `j` as a table.
+---@param i? integer
+---@param j? integer
+---@return luamp.Element[]
+function Array:table(i, j) end
+
+---Stores the elements of a table, all of which must fit. The table is read raw: no metamethod runs.
+---@param t luamp.Element[] up to its border (`rawlen`)
+---@param start? integer where the first goes, by default 1
+function Array:set(t, start) end
+
+---The elements `i` to `j`, as `table.unpack` returns them.
+---@param i? integer
+---@param j? integer
+---@return luamp.Element ...
+function Array:unpack(i, j) end
+
+---Copies elements of an Array of the same type, which may be this one: overlapping ranges are copied as if
+---through a buffer.
+---@param from luamp.Array
+---@param i? integer first element of `from`, by default 1
+---@param j? integer last element of `from`, by default its last
+---@param to? integer where the first goes, by default 1
+function Array:copy(from, i, j, to) end
+
+---All elements' bytes, in the machine's order; of an Array of `c` its text.
+---@return string
+function Array:string() end
+
+---Stores bytes, in the machine's order; they must be whole elements.
+---@param s string
+---@param start? integer element at which they begin, by default 1
+function Array:setstring(s, start) end
+
+---The sum. Integers are added exactly and wrap at 64 bits as Lua's do; booleans count what is `true`. Floats are
+---added as doubles in several partial sums, always the same ones, which is more exact than one after the other;
+---with a NaN the sum is NaN. Raises for `c`.
+---@return number
+function Array:sum() end
+
+---The least element; `nil` if there is none. NaNs count only where there is nothing else. Raises for `?`.
+---@return luamp.Element?
+function Array:min() end
+
+---The greatest element; `nil` if there is none. NaNs count only where there is nothing else. Raises for `?`.
+---@return luamp.Element?
+function Array:max() end
+
+---The first index from `i` on with an element that is what `a[i] = x` would have stored; NaN is found, too. A number
+---that the type does not hold is nowhere.
+---@param x luamp.Element
+---@param i? integer by default 1
+---@return integer?
+function Array:find(x, i) end
+
+---Sorts ascending; -0.0 comes before 0.0, NaNs come last (and lose their sign), `false` before `true`. It is done on a
+---copy: what others write meanwhile is overwritten.
+function Array:sort() end
+
+---An iterator over the elements `i` to `j`: `for x in a:iter() do`. `ipairs(a)` gives the indices, too.
+---@param i? integer
+---@param j? integer
+---@return fun(): luamp.Element?
+function Array:iter(i, j) end
+
+-- SharedMemory ----------------------------------------------------------------------------------------
+
+---A named block of memory of the system, for programs outside the family: a C program that calls `shm_open`, or
+---Python's `multiprocessing.shared_memory`, which finds it by the same name and the other way round.
+---
+---The name is the one that Python uses: without the slash with which C programs begin it (one is taken off where it
+---is given).
+---
+---The process that made a block takes its name away at its normal end, and does not with `keep = true`; a killed one
+---leaves it. Children do not, nor does `close`, nor the collector. Who has the block open goes on using it
+---when the name is gone. Handles travel as all do: on arrival the block is opened by its name, and where that is gone by
+---then, using the handle raises.
+---
+---Of Python before 3.13 one should know that a process that only *opens* a block unlinks it at its end, too, and says
+---so on stderr; `resource_tracker.unregister(shm._name, "shared_memory")` keeps it from that, as
+---`track=False` does later. A block that another program shrinks under its users ends them by SIGBUS, as every mapped
+---file does.
+---@class luamp.SharedMemory
+---@field name string
+---@field size integer bytes; of one that was opened: as many as the maker asked for
+local SharedMemory = {}
+
+---@class luamp.SharedMemoryOptions
+---@field name? string of the block to open, or to make; absent: a new one is made up, like Python's
+---@field size? luamp.Size of the block to make; at least 1
+---@field create? boolean make it; by default, if there is a `size`
+---@field keep? boolean its name stays when this process ends
+
+---Makes a block of zeros (`{size = …}`) that only this user may open, or opens one (`"name"`). All of a new block is
+---there at once: where the system is short of it, that is an error here and no crash later. Raises for
+---names with a slash in them and for sizes below 1.
+---@param options string|luamp.SharedMemoryOptions
+---@return luamp.SharedMemory? block `nil` where one to make exists, one to open does not, or the system refuses
+---@return "system"? code
+---@return string? message
+function luamp.SharedMemory(options) end
+
+---`SharedMemory` in lower case.
+---@param options string|luamp.SharedMemoryOptions
+---@return luamp.SharedMemory?
+---@return "system"? code
+---@return string? message
+function luamp.shared_memory(options) end
+
+---Bytes of the block. What is not all inside the block raises, here and below.
+---@param offset? integer from 0, which is the default
+---@param n? integer by default all to the end
+---@return string
+function SharedMemory:read(offset, n) end
+
+---Copies a string into the block.
+---@param offset integer from 0
+---@param s string
+function SharedMemory:write(offset, s) end
+
+---Writes values in a format of `string.pack`; alignments count from `offset`.
+---@param fmt string
+---@param offset integer from 0
+---@param ... any
+---@return integer next the offset behind them
+function SharedMemory:pack(fmt, offset, ...) end
+
+---Reads values in a format of `string.pack`.
+---@param fmt string
+---@param offset? integer from 0, which is the default
+---@return any ... the values, and last the offset behind them
+function SharedMemory:unpack(fmt, offset) end
+
+---A view of (a part of) the block, with the methods of Array. It keeps the memory mapped, also when the SharedMemory
+---is closed.
+---@param code luamp.TypeCode
+---@param offset? integer from 0, which is the default; a multiple of the element's size
+---@param n? integer elements; by default as many as there is room for
+---@return luamp.Array
+function SharedMemory:array(code, offset, n) end
+
+---Lets go of the block, which stays there; views that were made go on. Closing twice is harmless; afterwards only
+---`name`, `size` and `unlink` can be used. Leaving the scope of a `<close>` variable does this, too.
+function SharedMemory:close() end
+
+---Takes the name away; the memory is given back when nobody has it open any more. Works on a closed one, too.
+---@return true? done `nil` where there is none of that name
+---@return "system"? code
+---@return string? message
+function SharedMemory:unlink() end
 
 -- Process ---------------------------------------------------------------------------------------------
 

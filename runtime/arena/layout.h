@@ -173,6 +173,9 @@ typedef enum lmp_kind_id {
   LMP_KIND_BOUNDED,
   LMP_KIND_EVENT,
   LMP_KIND_BARRIER,
+  LMP_KIND_VALUE,
+  LMP_KIND_ARRAY,
+  LMP_KIND_SHARED,
   LMP_KIND_COUNT
 } lmp_kind_id;
 
@@ -192,7 +195,7 @@ typedef struct lmp_obj {
   uint32_t ob_namelen;
   char ob_short[LMP_NAME_SHORT];
   uint64_t ob_holders[LMP_HOLDER_WORDS]; /* a bit for each process with a handle */
-  uint8_t ob_body[LMP_OBJ_BODY];         /* by kind: lmp_queue, lmp_process */
+  uint8_t ob_body[LMP_OBJ_BODY];         /* by kind: lmp_queue, lmp_process, ... */
 } lmp_obj;
 _Static_assert(offsetof(lmp_obj, ob_holders) == 64, "cache lines");
 _Static_assert(sizeof(lmp_obj) == 512, "eight lines each");

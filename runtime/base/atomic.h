@@ -46,6 +46,7 @@
     return lmp_cas_ar##bits(p, &old, v);                                                           \
   }
 
+LMP_ATOMIC_WIDTH(8)
 LMP_ATOMIC_WIDTH(16)
 LMP_ATOMIC_WIDTH(32)
 LMP_ATOMIC_WIDTH(64)

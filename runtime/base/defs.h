@@ -17,6 +17,8 @@
 #define LMP_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define LMP_NOINLINE __attribute__((noinline))
 #define LMP_COLD __attribute__((cold, noinline))
+/* For loops over memory that others may be writing, by the user's own choice: not a bug to report. */
+#define LMP_RACY __attribute__((no_sanitize_thread))
 
 #define LMP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

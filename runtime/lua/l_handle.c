@@ -7,6 +7,8 @@
  * There is one handle value for an object in a Lua state, so equal handles are the same value. */
 #include "lua/l_handle.h"
 
+#include <string.h>
+
 #include "lua/l_state.h"
 
 l_obj *l_test(lua_State *L, int idx) {
@@ -49,10 +51,23 @@ l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me) {
  * fields besides, and looks large enough.) */
 #define HANDLE_COST 1
 
+static const l_kind *kind_of(uint32_t kind) {
+  static const l_kind plain = {.size = sizeof(l_obj)};
+  static const l_kind barrier = {.size = sizeof(l_obj), .values = 1}; /* its action */
+  static const l_kind *const kinds[LMP_KIND_COUNT] = {
+      [LMP_KIND_VALUE] = &l_array_kind,
+      [LMP_KIND_ARRAY] = &l_array_kind,
+      [LMP_KIND_SHARED] = &l_shared_kind,
+      [LMP_KIND_BARRIER] = &barrier,
+  };
+  return kinds[kind] ? kinds[kind] : &plain;
+}
+
 l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind) {
   if (kind != LMP_KIND_PROCESS) lua_gc(L, LUA_GCSTEP, HANDLE_COST);
-  /* A Barrier keeps its action beside it. */
-  l_obj *u = lua_newuserdatauv(L, sizeof *u, kind == LMP_KIND_BARRIER);
+  const l_kind *k = kind_of(kind);
+  l_obj *u = lua_newuserdatauv(L, k->size, k->values);
+  memset(u, 0, k->size);
   *u = (l_obj){.magic = L_HANDLE_MAGIC, .st = st, .kind = kind};
   l_state_uv(L, L_UV_METAS);
   lua_rawgeti(L, -1, (lua_Integer)kind);
@@ -61,8 +76,7 @@ l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind) {
   return u;
 }
 
-/* Registers the value at the top of the stack as the one for object h. */
-static void handle_known(lua_State *L, lmp_handle h) {
+void l_known(lua_State *L, lmp_handle h) {
   l_state_uv(L, L_UV_HANDLES);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, h.obj);
@@ -78,8 +92,10 @@ void l_open_quietly(l_obj *u, lmp_handle h) {
 }
 
 void l_open(lua_State *L, l_obj *u, lmp_handle h) {
+  const l_kind *kind = kind_of(u->kind);
   l_open_quietly(u, h);
-  handle_known(L, h);
+  if (kind->opened) kind->opened(L, u);
+  l_known(L, h);
 }
 
 /* The handle userdata of a value: itself, or the one that a Process instance wraps. NULL: neither. */
@@ -140,7 +156,7 @@ static void handle_wrap(lua_State *L, l_obj *u) {
   l_state_uv(L, L_UV_WRAP);
   lua_insert(L, -2);
   lua_call(L, 1, 1);
-  handle_known(L, u->h);
+  l_known(L, u->h);
 }
 
 void l_handle_push(lua_State *L, lmp_handle h) {
@@ -171,10 +187,12 @@ void l_rebind(lua_State *L, int idx) {
 
 /* The one end of a handle: __gc, __close and close. Takes any state, raises nothing. */
 static void handle_end(l_obj *u) {
+  const l_kind *kind = kind_of(u->kind);
   lmp_me *me;
   if (!u->open) return;
   bool current = handle_current(u);
   u->open = false;
+  if (kind->ended) kind->ended(u);
   if (u->st->nhandles) u->st->nhandles--;
   if (current && lmp_family_me(u->st->f, &me) == LMP_OK) lmp_obj_unref(me, u->h);
 }

@@ -22,7 +22,7 @@ static void at_exit(int status, lmp_at_exit *hook) {
 }
 
 /* Once in each process that starts others or was started. */
-static void hook_exit(lua_State *L, l_state *st) {
+void l_hook_exit(lua_State *L, l_state *st) {
   if (st->hooked == st->f->epoch) return;
   if (!st->at_exit) st->at_exit = calloc(1, sizeof *st->at_exit);
   if (!st->at_exit) {
@@ -136,7 +136,7 @@ static int child_life(lua_State *L) {
   lua_State *C = lua_tothread(L, 5);
   lmp_handle self = st->f->self;
   size_t n = lua_istable(L, 3) ? lua_rawlen(L, 3) : 0;
-  hook_exit(L, st);
+  l_hook_exit(L, st);
   for (size_t i = 1; i <= n; i++) {
     lua_rawgeti(L, 3, (lua_Integer)i);
     l_rebind(L, -1);
@@ -223,7 +223,7 @@ static int core_fork(lua_State *L) {
                           limit_field(L, 4, "files")};
   lua_settop(L, 7);
   l_me(L, st);
-  hook_exit(L, st);
+  l_hook_exit(L, st);
   if (lua_istable(L, 5)) {
     lua_newtable(L); /* 8: what is reached */
     lua_pushvalue(L, 5);

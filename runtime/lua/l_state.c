@@ -14,6 +14,8 @@
 #include "luamp.h"
 #include "os/os.h"
 
+#define METATABLE_SIZE 16 /* entries of a metatable, at most */
+
 static const char state_key = 0; /* its address is the registry key */
 
 /* -- the state ----------------------------------------------------------------------------------- */
@@ -202,7 +204,11 @@ uint64_t l_size(lua_State *L, int idx, const char *what) {
 
 void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *meta) {
-  lua_newtable(L);
+  /* Who comes first, and into a table that need not grow, is found first: __index is what is looked up at
+   * every call of a method. */
+  lua_createtable(L, 0, METATABLE_SIZE);
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__index");
   lua_pushvalue(L, st);
   luaL_setfuncs(L, meta, 1);
   lua_newtable(L);
@@ -280,6 +286,8 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_event_funcs(L, st);
   l_barrier_funcs(L, st);
   l_lock_funcs(L, st);
+  l_array_funcs(L, st);
+  l_shared_funcs(L, st);
   l_misc_funcs(L, st);
   l_wait_funcs(L, st);
   int module = lua_gettop(L);

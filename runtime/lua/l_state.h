@@ -42,6 +42,17 @@ typedef struct l_obj {
   bool open;
 } l_obj;
 
+/* What handles of a kind have beyond an l_obj; a function may be NULL. */
+typedef struct l_kind {
+  size_t size; /* of the userdata, which begins with its l_obj; the rest is zeros */
+  int values;  /* user values */
+  /* The handle, at the top of the stack, has just got its object; may raise. */
+  void (*opened)(lua_State *L, l_obj *u);
+  /* It is at its end; raises nothing. */
+  void (*ended)(l_obj *u);
+} l_kind;
+extern const l_kind l_array_kind, l_shared_kind;
+
 /* Registry slots: user values of the state's userdata. */
 enum {
   L_UV_CODEC = 1, /* the codec's userdata */
@@ -76,6 +87,8 @@ l_obj *l_prepare(lua_State *L, l_state *st, uint32_t kind);
 void l_open(lua_State *L, l_obj *u, lmp_handle h);
 /* l_open_quietly: the same, raises nothing; but the value is not yet known as the one for its object. */
 void l_open_quietly(l_obj *u, lmp_handle h);
+/* l_known: makes it known, the value at the top of the stack as the one for object h. Raises (memory). */
+void l_known(lua_State *L, lmp_handle h);
 /* l_rebind: after a fork, takes over the hold that the parent gave to the child. */
 void l_rebind(lua_State *L, int idx);
 
@@ -85,6 +98,8 @@ uint64_t l_deadline(lua_State *L, int arg);
 int l_result(lua_State *L, bool boolean, lmp_err e, const char *text);
 /* l_error_system: raises with the error's text and errno's. */
 int l_raise(lua_State *L, const char *what, lmp_err e);
+/* l_hook_exit: has the end of this process in the family happen at exit(); once in each process. Raises. */
+void l_hook_exit(lua_State *L, l_state *st);
 /* l_interrupted: a signal handler ran during a wait: gives the interpreter's hook, which may raise
  * `interrupted!`, its chance. */
 void l_interrupted(lua_State *L);
@@ -103,6 +118,8 @@ void l_semaphore_funcs(lua_State *L, int st);
 void l_event_funcs(lua_State *L, int st);
 void l_barrier_funcs(lua_State *L, int st);
 void l_lock_funcs(lua_State *L, int st);
+void l_array_funcs(lua_State *L, int st);
+void l_shared_funcs(lua_State *L, int st);
 void l_misc_funcs(lua_State *L, int st);
 void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */

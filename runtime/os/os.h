@@ -107,6 +107,21 @@ LMP_NODISCARD lmp_err lmp_os_map(int fd, uint64_t size, void **base);
 void lmp_os_unmap(void *base, uint64_t size);
 void lmp_os_close(int fd);
 
+/* A named block of shared memory, open. `id` tells it from another one that got its name later. */
+#define LMP_OS_SHM_NAME 255 /* bytes of the longest name */
+typedef struct lmp_shm {
+  int fd; /* close-on-exec; the caller closes it */
+  uint64_t size;
+  uint64_t id[2];
+} lmp_shm;
+/* lmp_os_shm_create: a new block of `size` zeros, all of which can be written, open to this user only. The
+ * name has no slash and at most LMP_OS_SHM_NAME bytes. LMP_E_SYSTEM: errno tells; EEXIST: there is one of that
+ * name. lmp_os_shm_open: the one of that name. lmp_os_shm_unlink: takes the name away; the block is
+ * gone when nobody has it mapped. */
+LMP_NODISCARD lmp_err lmp_os_shm_create(const char *name, uint64_t size, lmp_shm *shm);
+LMP_NODISCARD lmp_err lmp_os_shm_open(const char *name, lmp_shm *shm);
+LMP_NODISCARD lmp_err lmp_os_shm_unlink(const char *name);
+
 /* lmp_os_fork_page: a private page that reads as zeros in a child of fork; NULL when out of memory. */
 uint64_t *lmp_os_fork_page(void);
 void lmp_os_fork_page_free(uint64_t *page);

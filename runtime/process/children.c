@@ -159,10 +159,10 @@ static void wait_firmly(lmp_family *f, lmp_me *me, uint64_t deadline) {
   }
 }
 
-lmp_err lmp_family_end(lmp_family *f, bool interrupted) {
+static lmp_err end_children(lmp_family *f, bool interrupted) {
   lmp_me *me;
   lmp_child child;
-  if (f->ended || lmp_family_forked(f) || lmp_family_me(f, &me)) return LMP_OK;
+  if (f->ended || lmp_family_me(f, &me)) return LMP_OK;
   lmp_abandon(me, me->id); /* the children may wait for a lock of ours */
   if (!interrupted && wait_all(f, me, false, LMP_FOREVER) == LMP_E_INTR) return LMP_E_INTR;
   f->ended = true;
@@ -173,6 +173,13 @@ lmp_err lmp_family_end(lmp_family *f, bool interrupted) {
   signal_all(f, SIG_KILL);
   wait_firmly(f, me, LMP_FOREVER);
   return LMP_OK;
+}
+
+lmp_err lmp_family_end(lmp_family *f, bool interrupted) {
+  if (lmp_family_forked(f)) return LMP_OK;
+  lmp_err e = end_children(f, interrupted);
+  if (!e) lmp_named_end(f); /* after the children, which may still have opened them */
+  return e;
 }
 
 void lmp_process_exit(lmp_family *f, int code) {

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/debug.h"
+#include "channel/array.h"
 #include "channel/queue.h"
+#include "channel/shared.h"
 #include "os/os.h"
 #include "process/process.h"
 #include "sync/barrier.h"
@@ -22,7 +24,8 @@ const lmp_kind *const lmp_kinds[LMP_KIND_COUNT] = {
     [LMP_KIND_LOCK] = &lmp_lock_kind,       [LMP_KIND_RLOCK] = &lmp_rlock_kind,
     [LMP_KIND_CONDITION] = &lmp_cond_kind,  [LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind,
     [LMP_KIND_BOUNDED] = &lmp_bounded_kind, [LMP_KIND_EVENT] = &lmp_event_kind,
-    [LMP_KIND_BARRIER] = &lmp_barrier_kind,
+    [LMP_KIND_BARRIER] = &lmp_barrier_kind, [LMP_KIND_VALUE] = &lmp_value_kind,
+    [LMP_KIND_ARRAY] = &lmp_array_kind,     [LMP_KIND_SHARED] = &lmp_shared_kind,
 };
 
 _Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");
@@ -102,6 +105,7 @@ static lmp_err join_as(lmp_family *f, uint32_t slot, lmp_me **me) {
 static void forget_parent(lmp_family *f) {
   lmp_obj_forget(&f->a);
   lmp_children_drop_all(f);
+  lmp_named_forget(f);
   f->ended = false;
 }
 
@@ -253,6 +257,8 @@ void lmp_family_free(lmp_family *f) {
   pthread_key_delete(f->key);
   lmp_children_drop_all(f);
   free(f->children);
+  lmp_named_forget(f);
+  free(f->named);
   lmp_os_close(f->null_fd);
   lmp_os_fork_page_free(f->fork_page);
   if (lmp_me_last.family == f) lmp_me_last = (lmp_me_cache){0};

@@ -44,6 +44,12 @@ typedef struct lmp_child {
   bool daemon, detached;
 } lmp_child;
 
+/* A named block of the system that this process made and unlinks at its end; private. */
+typedef struct lmp_named {
+  char name[LMP_OS_SHM_NAME + 1];
+  uint64_t id[2];
+} lmp_named;
+
 typedef enum lmp_log_level { LMP_LOG_NONE, LMP_LOG_INFO, LMP_LOG_DEBUG } lmp_log_level;
 
 /* A process's view of its family; private memory. */
@@ -58,9 +64,11 @@ typedef struct lmp_family {
   int null_fd; /* what children read as their standard input; -1 until the first */
   lmp_log_level log;
   pthread_key_t key;  /* lmp_me of each thread */
-  pthread_mutex_t mu; /* children; a leaf but for the arena's */
+  pthread_mutex_t mu; /* children and named; a leaf but for the arena's */
   lmp_child *children;
   uint32_t nchildren, capchildren;
+  lmp_named *named; /* under mu */
+  uint32_t nnamed, capnamed;
 } lmp_family;
 
 /* Every kind of object, by its number. */
@@ -148,6 +156,16 @@ LMP_NODISCARD lmp_err lmp_process_result_set(lmp_me *me, lmp_obj *o, uint32_t ki
 /* lmp_process_exit: the end of a child: lmp_family_end, then publishes `code` and leaves. Never
  * returns. */
 LMP_NORETURN void lmp_process_exit(lmp_family *f, int code);
+
+/* -- named blocks of the system (named.c) --------------------------------------------------------- */
+
+/* lmp_named_add: the block will be unlinked at the normal end of this process; false: out of memory.
+ * lmp_named_drop: it will not. */
+LMP_NODISCARD bool lmp_named_add(lmp_family *f, const char *name, const uint64_t id[2]);
+void lmp_named_drop(lmp_family *f, const char *name);
+/* lmp_named_end: unlinks them. lmp_named_forget: forgets them, after a fork: they are the parent's. */
+void lmp_named_end(lmp_family *f);
+void lmp_named_forget(lmp_family *f);
 
 /* lmp_children_poll: looks which children ended, publishes how, takes them off the list. */
 void lmp_children_poll(lmp_family *f, lmp_me *me);

@@ -66,8 +66,9 @@ end
 local objects = {
   Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
   Barrier = mp.Barrier(1), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
+  Value = mp.Value("i"), Array = mp.Array("i", 1), SharedMemory = assert(mp.SharedMemory{size = 1}),
 }
-local fields = {Barrier = {"parties", "n_waiting", "broken"}}
+local fields = {Barrier = {"parties", "n_waiting", "broken"}, Value = {"value"}, SharedMemory = {"name", "size"}}
 
 -- The table of an object's methods, also where __index is a function that has it as an upvalue.
 local function methods(object)
@@ -101,7 +102,7 @@ local function look()
   end
   -- Of the metamethods those that a script writes as an operator.
   local silent = {__gc = true, __index = true, __newindex = true, __name = true, __metatable = true,
-    __tostring = true, __luamp_class = true}
+    __tostring = true, __luamp_class = true, __close = true}
   local function operators(class, object)
     for name in pairs(debug.getmetatable(object)) do
       if not silent[name] then exported["luamp." .. class][name] = "operator" end
@@ -217,7 +218,7 @@ describe("lualib/meta/luamp.lua", function()
 
   it("describes every function, and annotates its parameters in order", function()
     for _, owner in ipairs{"luamp", "Queue", "Process", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "Lock",
-        "RLock", "Condition"} do
+        "RLock", "Condition", "Value", "Array", "SharedMemory"} do
       for name, entry in pairs(declared[owner]) do
         local where = owner .. "." .. name
         local params, prose = {}, false
@@ -250,6 +251,8 @@ describe("lualib/meta/luamp.lua", function()
     local calls = {
       ["luamp.QueueOptions"] = function(options) local _ = mp.Queue(nil, options) end,
       ["luamp.LockOptions"] = function(options) local _ = {mp.Lock(options), mp.RLock(options)} end,
+      ["luamp.ValueOptions"] = function(options) local _ = mp.Value("i", options) end,
+      ["luamp.SharedMemoryOptions"] = function(options) local _ = mp.SharedMemory(options) end,
       ["luamp.SyncOptions"] = function(options) local _ = {mp.Semaphore(1, options), mp.Event(options)} end,
       ["luamp.ProcessOptions"] = function(options) local _ = mp.Process(options) end,
       ["luamp.Limits"] = function(limits) local _ = mp.Process{limits = limits} end,

@@ -24,7 +24,9 @@
 #include <unistd.h>
 
 #include "arena/arena.h"
+#include "channel/array.h"
 #include "channel/queue.h"
+#include "channel/shared.h"
 #include "os/os.h"
 #include "process/process.h"
 
