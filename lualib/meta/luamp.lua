@@ -431,6 +431,17 @@ function Value:exchange(x) end
 ---@return luamp.Element seen what was there before
 function Value:compare_exchange(expected, new) end
 
+---The object's own RLock, for what takes more than one step; the same one in all processes. Nothing else takes it:
+---single steps and bulk operations go on while somebody holds it.
+---@return luamp.RLock
+function Value:get_lock() end
+
+---Calls `f(x, …)`, where `x` is this object, holding its RLock, as `RLock:with` does.
+---@param f function
+---@param ... any its further arguments
+---@return any ... what `f` returns
+function Value:with(f, ...) end
+
 ---Elements of one C type in shared memory, `a[1]` to `a[#a]`.
 ---
 ---Single elements are read, written, added to and exchanged as a Value is: in one step, without a lock. Another
@@ -564,6 +575,17 @@ function Array:sort() end
 ---@param j? integer
 ---@return fun(): luamp.Element?
 function Array:iter(i, j) end
+
+---The object's own RLock, for what takes more than one step; the same one in all processes. Nothing else takes it:
+---single steps and bulk operations go on while somebody holds it.
+---@return luamp.RLock
+function Array:get_lock() end
+
+---Calls `f(x, …)`, where `x` is this object, holding its RLock, as `RLock:with` does.
+---@param f function
+---@param ... any its further arguments
+---@return any ... what `f` returns
+function Array:with(f, ...) end
 
 -- SharedMemory ----------------------------------------------------------------------------------------
 

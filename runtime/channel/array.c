@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/debug.h"
+#include "sync/lock.h"
 
 /* Handles as one word, so that setting one is one store. */
 static uint64_t pack(lmp_handle h) { return (uint64_t)h.gen << 32 | h.obj; }
@@ -59,12 +60,17 @@ lmp_err lmp_array_new(lmp_me *me, uint32_t kind, lmp_elem t, uint64_t len, const
   return LMP_OK;
 }
 
-/* Makes the array name `h`, which the caller holds. */
-static void link_set(lmp_me *me, lmp_array *ar, uint64_t *word, lmp_handle h) {
+/* Makes the array name `h`, which the caller holds, unless it names another one there already. Returns what it
+ * names. */
+static lmp_handle link_set(lmp_me *me, lmp_array *ar, uint64_t *word, lmp_handle h) {
   lmp_lock(me, &ar->ar_lock);
-  lmp_obj_stamp(me, h);
-  lmp_store_rel64(word, pack(h));
+  if (*word == 0) {
+    lmp_obj_stamp(me, h);
+    lmp_store_rel64(word, pack(h));
+  }
+  h = unpack(*word);
   lmp_unlock(me, &ar->ar_lock);
+  return h;
 }
 
 lmp_err lmp_array_view(lmp_me *me, lmp_elem t, uint64_t len, lmp_handle shared, uint64_t at,
@@ -79,12 +85,25 @@ lmp_err lmp_array_view(lmp_me *me, lmp_elem t, uint64_t len, lmp_handle shared, 
   lmp_tx_begin(me);
   *h = lmp_obj_publish(me, o);
   /* CRASH: here: an array of nothing, which nobody else knows. */
-  link_set(me, ar, &ar->ar_shared, shared);
+  (void)link_set(me, ar, &ar->ar_shared, shared);
   return LMP_OK;
 }
 
 lmp_handle lmp_array_shared(const lmp_obj *o) {
   return unpack(lmp_load_acq64(&lmp_array_of(o)->ar_shared));
+}
+
+lmp_err lmp_array_rlock(lmp_me *me, lmp_obj *o, lmp_handle *h) {
+  lmp_array *ar = lmp_array_of(o);
+  lmp_handle made;
+  *h = unpack(lmp_load_acq64(&ar->ar_rlock));
+  if (h->obj) return LMP_OK;
+  lmp_err e = lmp_rlock_new(me, lmp_obj_name(me->a, o), o->ob_namelen, &made);
+  if (e) return e;
+  /* CRASH: here: a lock that nobody else knows ends with us. */
+  *h = link_set(me, ar, &ar->ar_rlock, made);
+  lmp_obj_unref(me, made); /* also ours, when another process was first */
+  return LMP_OK;
 }
 
 static void array_destroy(lmp_me *me, lmp_obj *o) {

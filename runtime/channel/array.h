@@ -41,6 +41,9 @@ LMP_NODISCARD lmp_err lmp_array_view(lmp_me *me, lmp_elem t, uint64_t len, lmp_h
                                      uint64_t at, lmp_handle *h);
 /* lmp_array_shared: the SharedMemory of a view; {0, 0}: it is none. */
 lmp_handle lmp_array_shared(const lmp_obj *o);
+/* lmp_array_rlock: the RLock of a Value or Array, made at the first call of any process. No reference to it comes
+ * along: it stays while somebody holds the array. LMP_E_NOSLOT, LMP_E_NOMEM. */
+LMP_NODISCARD lmp_err lmp_array_rlock(lmp_me *me, lmp_obj *o, lmp_handle *h);
 /* lmp_array_data: the first element, in this process's mapping; not of a view. */
 static inline void *lmp_array_data(const lmp_arena *a, const lmp_obj *o) {
   lmp_array *ar = lmp_array_of(o);

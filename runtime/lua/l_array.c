@@ -3,6 +3,7 @@
  *
  *   mp.Value(code [, initial] [, {name = string}])    mp.Array(code, n | table | string [, {name = string}])
  *   v.value   v:add(n) -> new   v:exchange(x) -> old   v:compare_exchange(e, n) -> boolean, seen
+ *   x:get_lock() -> RLock   x:with(f, ...) -> the results of f(x, ...)
  *   a[i]   #a   a:add(i, n)   a:exchange(i, x)   a:compare_exchange(i, e, n)
  *
  * The fast paths are __index and __newindex, C functions that look for an integer key first. */
@@ -275,13 +276,56 @@ static int a_compare_exchange(lua_State *L) {
   return elem_compare_exchange(L, u, a_elem(L, u), 3);
 }
 
+/* -- the lock ------------------------------------------------------------------------------------ */
+
+/* x:get_lock() -> the RLock of the Value or Array at 1 */
+static void push_lock(lua_State *L, uint32_t kind) {
+  lmp_me *me;
+  lmp_handle h;
+  const l_obj *u = l_check(L, 1, kind, &me);
+  lmp_err e = lmp_array_rlock(me, u->o, &h);
+  if (e) {
+    lua_gc(L, LUA_GCCOLLECT);
+    e = lmp_array_rlock(me, u->o, &h);
+  }
+  if (e) l_raise(L, "cannot make an RLock", e);
+  l_handle_push(L, h);
+}
+
+/* x:with(f, ...): as the lock's with(f, x, ...). */
+static int with_lock(lua_State *L, uint32_t kind) {
+  int n = lua_gettop(L);
+  if (!lua_isfunction(L, 2) && luaL_getmetafield(L, 2, "__call") == LUA_TNIL) {
+    luaL_typeerror(L, 2, "function");
+  }
+  lua_settop(L, n);
+  push_lock(L, kind);
+  lua_getfield(L, -1, "with");
+  lua_insert(L, 1);
+  lua_insert(L, 2); /* with, lock, x, f, ... */
+  lua_pushvalue(L, 4);
+  lua_remove(L, 4);
+  lua_insert(L, 3);
+  lua_call(L, n + 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static int v_get_lock(lua_State *L) {
+  push_lock(L, LMP_KIND_VALUE);
+  return 1;
+}
+static int a_get_lock(lua_State *L) {
+  push_lock(L, LMP_KIND_ARRAY);
+  return 1;
+}
+static int v_with(lua_State *L) { return with_lock(L, LMP_KIND_VALUE); }
+static int a_with(lua_State *L) { return with_lock(L, LMP_KIND_ARRAY); }
+
 /* -- opening ------------------------------------------------------------------------------------- */
 
 static const luaL_Reg value_meth[] = {
-    {"add", v_add},
-    {"exchange", v_exchange},
-    {"compare_exchange", v_compare_exchange},
-    {NULL, NULL},
+    {"add", v_add},           {"exchange", v_exchange}, {"compare_exchange", v_compare_exchange},
+    {"get_lock", v_get_lock}, {"with", v_with},         {NULL, NULL},
 };
 
 static const luaL_Reg value_meta[] = {
@@ -292,10 +336,8 @@ static const luaL_Reg value_meta[] = {
 };
 
 static const luaL_Reg array_meth[] = {
-    {"add", a_add},
-    {"exchange", a_exchange},
-    {"compare_exchange", a_compare_exchange},
-    {NULL, NULL},
+    {"add", a_add},           {"exchange", a_exchange}, {"compare_exchange", a_compare_exchange},
+    {"get_lock", a_get_lock}, {"with", a_with},         {NULL, NULL},
 };
 
 static const luaL_Reg array_meta[] = {

@@ -44,7 +44,7 @@ static inline void *l_array_at(const l_array *u, uint64_t i) {
  * one reference less; NULL is legal. */
 l_map *l_map_open(const lmp_shm *shm);
 void l_map_drop(l_map *map);
-/* l_shared_map: the mapping of the SharedMemory `h`, which the process holds, with one more reference; NULL:
+/* l_shared_map: the mapping of the SharedMemory `h` of a view that the process holds, with one more reference; NULL:
  * it could not be opened. Raises (memory). */
 l_map *l_shared_map(lua_State *L, lmp_handle h);
 

@@ -91,11 +91,8 @@ const l_kind l_shared_kind = {
     .size = sizeof(l_shared), .opened = shared_opened, .ended = shared_ended};
 
 l_map *l_shared_map(lua_State *L, lmp_handle h) {
-  lmp_me *me = l_me(L, l_state_get(L));
-  if (lmp_obj_hold(me, h)) return NULL;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   l_handle_push(L, h);
-  lmp_obj_unref(me, h);
   l_map *map = shared_of(l_test(L, -1))->map;
   if (map) map->refs++;
   lua_pop(L, 1);

@@ -525,6 +525,90 @@ describe("Array", function()
   end)
 end)
 
+describe("The lock of a Value or an Array", function()
+  after_each(support.clean)
+
+  it("is one RLock for all processes", function()
+    for _, x in ipairs{mp.Value("i", 0, {name = "total"}), mp.Array("i", 3, {name = "total"})} do
+      local lock = x:get_lock()
+      assert.equal("RLock", mp.type(lock))
+      assert.matches("%(total%)$", tostring(lock))
+      assert.equal(lock, x:get_lock())
+      assert.is_true(lock:acquire())
+      assert.is_true(lock:acquire())
+      local p = mp.spawn(function() return x:get_lock():acquire(0) end)
+      assert.same({false, "timeout"}, {p:result()})
+      lock:release()
+      lock:release()
+      p = mp.spawn(function() return x:get_lock() == lock, (x:get_lock():acquire(0)) end)
+      assert.same({true, true}, {p:result()})
+    end
+    assert.not_equal(mp.Value("i"):get_lock(), mp.Value("i"):get_lock())
+  end)
+
+  it("is held during with, which passes on arguments, results and errors", function()
+    local v, a = mp.Value("i", 1), mp.Array("i", {1, 2})
+    assert.same({v, 5, nil, 7}, {v:with(function(x, five, none, seven)
+      assert(v:get_lock():locked())
+      return x, five, none, seven
+    end, 5, nil, 7)})
+    assert.same({3}, {a:with(function(x) return x[1] + x[2] end)})
+    raises(function() v:with(function() error("oops") end) end, "oops")
+    assert.is_false(v:get_lock():locked())
+    raises(function() v:with() end, "with")
+    raises(function() v:with(5) end, "with")
+    raises(function() v.with(a, print) end, "Value expected")
+    raises(function() a.get_lock(v) end, "Array expected")
+  end)
+
+  it("makes several steps one", function()
+    local v, processes = mp.Value("i"), {}
+    for k = 1, 4 do
+      processes[k] = mp.spawn(function()
+        for _ = 1, 2000 do
+          v:with(function(x) x.value = x.value + 1 end)
+        end
+      end)
+    end
+    for _, p in ipairs(processes) do
+      assert.equal(0, support.join(p))
+    end
+    assert.equal(8000, v.value)
+  end)
+
+  it("is abandoned by a killed owner, and said to be", function()
+    local v, q = mp.Value("i"), mp.Queue()
+    local p = mp.spawn(function()
+      v:with(function() q:put("held") mp.sleep(100) end)
+    end)
+    assert.equal("held", support.get(q))
+    p:kill()
+    support.join(p)
+    assert.same({v, "x", "abandoned"}, {v:with(function(...) return ... end, "x")})
+    assert.same({v, "x"}, {v:with(function(...) return ... end, "x")})
+  end)
+
+  it("stays while the array does, and goes with it", function()
+    local q = mp.Queue()
+    local function once()
+      local a = mp.Array("i", 100)
+      local lock = a:get_lock()
+      assert(lock:acquire())
+      lock = nil -- luacheck: ignore 311
+      collectgarbage()
+      mp.stats()
+      assert(a:get_lock():locked())
+      a:get_lock():release()
+      q:put(a)
+      a = nil -- luacheck: ignore 311
+      collectgarbage()
+      mp.stats()
+      assert(q:get():get_lock():acquire(0))
+    end
+    support.gives_back(30, once)
+  end)
+end)
+
 describe("Killed adders", function()
   after_each(support.clean)
 
