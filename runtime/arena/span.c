@@ -57,12 +57,14 @@ static bool run_fresh(lmp_me *me, uint32_t n, uint32_t *out) {
   return true;
 }
 
-/* First fit, from the run head `from` on; merges what it passes. */
+/* First fit, from the run head `from` on; merges what it passes. CRASH: before the last store: the hint
+ * must not name a word inside a run that was merged, so it is lowered before. */
 static bool run_scan(lmp_me *me, uint32_t from, uint32_t n, uint32_t *out, bool *dirty) {
   lmp_arena *a = me->a;
   uint32_t *hint = &a->h->hd_run_hint;
   uint32_t hwm = lmp_load_rlx32(&a->h->hd_span_hwm);
   uint32_t lowest = UINT32_MAX;
+  if (lmp_load_rlx32(hint) > from) lmp_store_rel32(hint, from);
   for (uint32_t s = from; s < hwm;) {
     uint64_t w = lmp_load_acq64(&a->map[s].sp_word);
     if (LMP_SPAN_STATE(w) == LMP_SPAN_FREE) {
@@ -96,10 +98,12 @@ static bool run_grow(lmp_me *me, uint32_t n, uint32_t *out, bool *dirty) {
     }
     s += LMP_SPAN_LEN(w);
   }
-  if (tail == hwm || n <= hwm - tail || h->hd_nspan - tail < n) return false;
-  uint32_t more = n - (hwm - tail);
-  lmp_store_rlx64(&me->a->map[hwm].sp_word, LMP_SPAN_WORD(LMP_SPAN_FREE, 0, 0, more));
-  lmp_store_rel32(&h->hd_span_hwm, hwm + more);
+  if (tail == hwm || h->hd_nspan - tail < n) return false;
+  if (n > hwm - tail) { /* otherwise a reaper made room just now */
+    uint32_t more = n - (hwm - tail);
+    lmp_store_rlx64(&me->a->map[hwm].sp_word, LMP_SPAN_WORD(LMP_SPAN_FREE, 0, 0, more));
+    lmp_store_rel32(&h->hd_span_hwm, hwm + more);
+  }
   return run_scan(me, tail, n, out, dirty);
 }
 

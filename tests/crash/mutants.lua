@@ -152,6 +152,8 @@ local mutants = {
     "  lmp_store_rel64(&a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));\n"
       .. "  if (len > n) {\n    lmp_store_rel64(&a->map[s + n].sp_word,\n"
       .. "                    LMP_SPAN_WORD(LMP_SPAN_FREE, LMP_SPAN_CLASS(word), 0, len - n));\n  }" },
+  { "hint_left_behind", "arena/span.c",
+    "  if (lmp_load_rlx32(hint) > from) lmp_store_rel32(hint, from);\n", "" },
   { "hwm_before_head", "arena/span.c",
     "  lmp_store_rlx64(&me->a->map[s].sp_word, LMP_SPAN_WORD(LMP_SPAN_LARGE, 0, me->id, n));\n"
       .. "  /* CRASH: before: nobody looks beyond hwm. After: the run is ours and swept. */\n"

@@ -68,6 +68,17 @@ static void alloc_runs(sim_member *m) {
   alloc_free(m, 2 * LMP_SPAN);
   alloc_free(m, LMP_SPAN);
 }
+/* What it has and what it gets then must be apart. */
+static void alloc_apart(sim_member *m) {
+  uint64_t one, two;
+  if (lmp_alloc(&m->me, LMP_SPAN, &one)) return;
+  if (lmp_alloc(&m->me, 2 * LMP_SPAN, &two) == LMP_OK) {
+    if (one - two < 2 * LMP_SPAN) sim_fail("two blocks in one place");
+    lmp_free(&m->me, two);
+  }
+  lmp_free(&m->me, one);
+}
+static void alloc_two(sim_member *m) { alloc_free(m, 2 * LMP_SPAN); }
 static void alloc_mixed(sim_member *m) {
   alloc_free(m, LMP_SPAN + 1);
   alloc_free(m, 20000);
@@ -218,6 +229,19 @@ static void m_runs(void) {
   for (unsigned i = 0; i < 3; i++) (void)!lmp_alloc(&checker()->me, LMP_SPAN, &off[i]);
   for (unsigned i = 0; i < 3; i++) lmp_free(&checker()->me, off[i]);
 }
+/* Full but for two spans, of which the hint names the second: a reaper freed the first, and what it did to
+ * the hint was overwritten. */
+static void m_hint(void) {
+  uint64_t off[SIM_SPANS];
+  sim_member *p = &sim_k.m[SIM_P];
+  for (unsigned i = 0; i < SIM_SPANS; i++) {
+    if (lmp_alloc(&checker()->me, LMP_SPAN, &off[i])) sim_fail("set-up");
+  }
+  lmp_free(&checker()->me, off[0]);
+  lmp_free(&checker()->me, off[1]);
+  lmp_store_rel32(&p->a.h->hd_run_hint, 1);
+  world_w.leaky = true;
+}
 static void m_spans_empty(void) {
   alloc_free(checker(), 700);
   alloc_free(checker(), 3000);
@@ -320,6 +344,7 @@ const scene scenes[] = {
     {"alloc_small", m_nothing, {alloc_small, alloc_small}, VICTIM_V, false},
     {"alloc_span", m_span, {alloc_small, alloc_mixed}, VICTIM_V | VICTIM_P, false},
     {"alloc_runs", m_runs, {alloc_runs, alloc_mixed}, VICTIM_V | VICTIM_P, false},
+    {"alloc_hint", m_hint, {alloc_two, alloc_apart}, VICTIM_V, false},
     {"memory_trim", m_spans_empty, {trim_all, alloc_small}, VICTIM_V | VICTIM_P, false},
     {"memory_trim_two", m_spans_empty, {trim_all, trim_all, alloc_runs}, VICTIM_V, false},
     {"memory_low", m_low, {alloc_most, free_block}, VICTIM_V | VICTIM_P, false},
