@@ -5,7 +5,7 @@
  * collector decides: it follows the messages in containers that are held, and the containers these
  * name, and destroys the objects it did not come across. No counts, so nothing drifts; cycles go, too.
  *   G1 put stamps the objects its message names with the epoch, inside the critical section of the
- *      container; get takes hold of them before its commit, inside the critical section.
+ *      container, and a stamp never goes back; get takes hold of them before its commit, inside the critical section.
  *   G2 an object that is held, stamped in this epoch or marked in this epoch is alive, and looked
  *      through. Passes repeat until one finds nothing new to look through.
  * Why that is enough: the epoch grew before the first look. A live object whose container was looked
@@ -14,8 +14,15 @@
 #include "arena/arena.h"
 #include "base/debug.h"
 
+/* The old stamp is read before the epoch, so what replaces it is no older: a putter that was held up since
+ * the last epoch must not take away the stamp of one that put the same object into another queue. */
 void lmp_obj_stamp(lmp_me *me, lmp_handle h) {
-  lmp_store_rel32(&lmp_obj_at(me->a, h.obj)->ob_sent, lmp_load_acq32(&me->a->h->hd_gc_epoch));
+  uint32_t *sent = &lmp_obj_at(me->a, h.obj)->ob_sent;
+  uint32_t seen = lmp_load_acq32(sent);
+  uint32_t epoch;
+  do {
+    epoch = lmp_load_acq32(&me->a->h->hd_gc_epoch);
+  } while (seen != epoch && !lmp_cas_ar32(sent, &seen, epoch));
 }
 
 void lmp_collect_mark(lmp_me *me, lmp_handle h) {

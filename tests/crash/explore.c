@@ -237,6 +237,19 @@ static void woken(const scene *sc, uint8_t sleeper, uint8_t other, uint32_t slep
   pairs(sc->name, &s, 2, 0, stride, 3, slept, kill ? 1 : 2);
 }
 
+/* The first stops at i, the third at j; the second, the first, and the second again go on, before the third
+ * does: who was held up in the middle of something comes late into a world that has changed. */
+static void late(const scene *sc, uint32_t stride_a, uint32_t stride_c) {
+  schedule s = {.n = 6,
+                .s = {{0, STEP_ACCESS, 0},
+                      {2, STEP_ACCESS, 0},
+                      {1, STEP_FREE, 0},
+                      {0, STEP_FREE, 0},
+                      {1, STEP_FREE, 0},
+                      {2, STEP_FREE, 0}}};
+  pairs(sc->name, &s, 0, 0, stride_a, 1, 0, stride_c);
+}
+
 /* The victim is killed at write k; a player comes as far as j; the dead is reaped; the player goes on. */
 static void reap_between(const scene *sc, uint8_t v, uint8_t p, uint32_t stride_v,
                          uint32_t stride_p) {
@@ -325,6 +338,9 @@ static void explore(const scene *sc, unsigned scale, uint64_t seed) {
     if (!(sc->victims >> v & 1)) continue;
     kill_each(sc, v);
     kill_reaper(sc, v, stride_for(x[v].writes, 16 * scale));
+  }
+  if (sc->body[2]) {
+    late(sc, stride_for(x[0].accesses, 400 * scale), stride_for(x[2].accesses, 20 * scale));
   }
   random_family(sc, seed, 1500 * scale);
 }

@@ -116,6 +116,14 @@ static void send_extra(sim_member *m) {
   world_put(m, 0, WORLD_ID(who(m), 0), 5, world_w.extra, LMP_FOREVER);
   lmp_obj_unref(&m->me, world_w.extra);
 }
+static void send_by_other(sim_member *m) {
+  world_put(m, 1, WORLD_ID(who(m), 0), 5, world_w.extra, LMP_FOREVER);
+  lmp_obj_unref(&m->me, world_w.extra);
+}
+static void send_and_get_other(sim_member *m) {
+  send_extra(m);
+  world_get(m, 1, 1, LMP_FOREVER);
+}
 static void get_and_send_on(sim_member *m) {
   /* What the message names is held by nobody else: hold it, send it on, let go. */
   if (lmp_obj_hold(&m->me, world_w.extra)) return;
@@ -275,6 +283,11 @@ static void o_extra(void) {
   world_w.q[1] = q;
   world_w.put_ok[WORLD_ID(SIM_M, 14)] = world_w.put_ok[WORLD_ID(SIM_M, 15)] = false;
 }
+/* V and P hold it; it was never sent. */
+static void o_both(void) {
+  o_extra();
+  if (lmp_obj_hold(&sim_k.m[SIM_P].me, world_w.extra)) sim_fail("set-up");
+}
 /* It is in queue 0, and held by nobody. */
 static void o_sent(void) {
   sim_member *v = &sim_k.m[SIM_V];
@@ -354,6 +367,7 @@ const scene scenes[] = {
     {"unref", o_extra, {unref_extra, hold_extra}, VICTIM_V | VICTIM_P, false},
     {"send", o_extra, {send_extra, get_one}, VICTIM_V | VICTIM_P, false},
     {"send_collect", o_extra, {send_extra, collect, get_one}, VICTIM_V | VICTIM_P, false},
+    {"send_late", o_both, {send_by_other, send_and_get_other, collect}, 0, false},
     {"collect_get", o_sent, {collect, get_one}, VICTIM_V | VICTIM_P, false},
     {"collect_send_on", o_sent, {collect, get_and_send_on}, VICTIM_V | VICTIM_P, false},
     {"collect_cycle", o_cycle, {unref_extra, collect}, VICTIM_V | VICTIM_P, false},
