@@ -120,8 +120,18 @@ static inline lmp_handle lmp_handle_of(const lmp_arena *a, const lmp_obj *o) {
  * creator is this process. LMP_E_NOSLOT: too many. */
 LMP_NODISCARD lmp_err lmp_proc_claim(lmp_arena *a, uint32_t creator, uint32_t *slot);
 /* lmp_proc_enter: makes the calling process the owner of a STARTING slot: takes its life byte, then the
- * slot. LMP_E_GONE: somebody gave the slot up; the caller must not touch the arena any more. */
-LMP_NODISCARD lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot);
+ * slot. `gen`: the slot's generation when it was claimed. LMP_E_GONE: somebody gave the slot up, and another
+ * may have claimed it since; the caller must not touch the arena any more. */
+LMP_NODISCARD lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot, uint32_t gen);
+/* lmp_proc_bury: a slot that is still STARTING in generation `gen` is DEAD: its process has ended. */
+void lmp_proc_bury(lmp_arena *a, uint32_t slot, uint32_t gen);
+/* lmp_proc_state, lmp_proc_gen: LMP_PROC_* of a slot; its generation. */
+static inline uint32_t lmp_proc_state(const lmp_arena *a, uint32_t slot) {
+  return lmp_load_acq32(&a->procs[slot].pr_state) & 0xff;
+}
+static inline uint32_t lmp_proc_gen(const lmp_arena *a, uint32_t slot) {
+  return lmp_load_acq32(&a->procs[slot].pr_state) >> 8;
+}
 /* lmp_proc_giveup: gives a STARTING slot back whose process never came to be. */
 void lmp_proc_giveup(lmp_arena *a, uint32_t slot);
 

@@ -15,7 +15,7 @@
 #include "os/os.h"
 
 #define LMP_MAGIC UINT64_C(0x31616d70616d756c) /* "lumap ma1", little endian */
-#define LMP_FORMAT 2                           /* grows with every change of this file */
+#define LMP_FORMAT 3                           /* grows with every change of this file */
 
 #define LMP_PAGE 4096u
 #define LMP_SPAN_BITS 16
@@ -85,12 +85,19 @@ _Static_assert(sizeof(lmp_hdr) <= LMP_PAGE, "the header is one page");
 /* -- processes ---------------------------------------------------------------------------------- */
 
 enum { LMP_PROC_FREE, LMP_PROC_STARTING, LMP_PROC_ALIVE, LMP_PROC_DEAD };
+/* With the state in one word: the generation, which grows when the slot is freed. */
+#define LMP_PROC_WORD(state, gen) ((uint32_t)(state) | (uint32_t)(gen) << 8)
+
+/* Who reaps a process or a context: the context id, 0 none, and how often that changed. The count tells
+ * the claim of a dead reaper from that of a live one that came into its slot. */
+#define LMP_CLAIM_ID(word) ((word)&0xffffu)
+#define LMP_CLAIM_NEXT(word, id) (((word)&0xffff0000u) + 0x10000u + (uint32_t)(id))
 
 typedef struct lmp_proc {
-  uint32_t pr_state;         /* LMP_PROC_*; changes by CAS */
-  uint32_t pr_gen;           /* grows when the slot is freed */
+  uint32_t pr_state; /* LMP_PROC_WORD; changes by CAS */
+  uint32_t pr_pad;
   uint32_t pr_creator;       /* slot of the process that starts it (STARTING) */
-  uint32_t pr_reaper;        /* context id of who reaps it, 0 none */
+  uint32_t pr_reaper;        /* who reaps it, see LMP_CLAIM_ID */
   uint64_t pr_pid, pr_start; /* pr_start: it had started at that boot time */
   uint64_t pr_since;         /* when STARTING began, monotonic ns */
   lmp_handle pr_obj;         /* its process object */
@@ -119,7 +126,7 @@ typedef struct lmp_txent {
 typedef struct lmp_ctx {
   lmp_life cx_life;   /* held by the thread; see os.h */
   uint32_t cx_state;  /* LMP_CTX_STATE; changes by CAS */
-  uint32_t cx_reaper; /* context id of who reaps it, 0 none */
+  uint32_t cx_reaper; /* who reaps it, see LMP_CLAIM_ID */
   uint32_t cx_pad0[4];
 
   /* From here on written by the owner, and by its reaper. Words are named by offset. */

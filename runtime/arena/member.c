@@ -5,7 +5,8 @@
  * the life byte of the slot) -> DEAD (by a reaper) -> FREE. The slot and its generation are the identity
  * of a process; pid and start time are only information.
  *   M1 ALIVE implies that the life byte was taken before.
- *   M2 STARTING becomes ALIVE or DEAD by one CAS: a child that comes too late learns it.
+ *   M2 STARTING becomes ALIVE or DEAD by one CAS of the state with the generation: a child that comes
+ *      too late learns it, also when the slot is STARTING again, for another.
  * A context: FREE -> TAKING -> LIVE -> FREE. Its life word means something while it is LIVE. */
 #include "arena/arena.h"
 #include "os/os.h"
@@ -23,10 +24,11 @@ static void raise_mark(uint32_t *mark, uint32_t n) {
 lmp_err lmp_proc_claim(lmp_arena *a, uint32_t creator, uint32_t *slot) {
   for (uint32_t i = 0; i < a->h->hd_nproc; i++) {
     lmp_proc *p = &a->procs[i];
-    if (lmp_load_acq32(&p->pr_state) != LMP_PROC_FREE) continue;
+    uint32_t word = lmp_load_acq32(&p->pr_state);
+    if ((word & 0xff) != LMP_PROC_FREE) continue;
     /* Raised first: a reaper must find the slot if we are killed after the swap. */
     raise_mark(&a->h->hd_proc_hwm, i + 1);
-    if (!lmp_swap_if32(&p->pr_state, LMP_PROC_FREE, LMP_PROC_STARTING)) continue;
+    if (!lmp_swap_if32(&p->pr_state, word, LMP_PROC_WORD(LMP_PROC_STARTING, word >> 8))) continue;
     /* CRASH: before: nobody's child, since no time; whoever looks starts the clock. */
     lmp_store_rel32(&p->pr_creator, creator);
     lmp_store_rel64(&p->pr_since, lmp_os_now());
@@ -40,12 +42,14 @@ lmp_err lmp_proc_claim(lmp_arena *a, uint32_t creator, uint32_t *slot) {
   return LMP_E_NOSLOT;
 }
 
-lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot) {
+lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot, uint32_t gen) {
   lmp_proc *p = &a->procs[slot];
   lmp_err e = lmp_os_byte_lock(a->life_fd, slot);
   if (e) return e;
+  /* Under the life byte: the rightful owner writes it after a late one. */
   lmp_store_rlx64(&p->pr_pid, (uint64_t)lmp_os_pid());
-  if (!lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_ALIVE)) {
+  if (!lmp_swap_if32(&p->pr_state, LMP_PROC_WORD(LMP_PROC_STARTING, gen),
+                     LMP_PROC_WORD(LMP_PROC_ALIVE, gen))) {
     lmp_os_byte_unlock(a->life_fd, slot);
     return LMP_E_GONE;
   }
@@ -55,10 +59,16 @@ lmp_err lmp_proc_enter(lmp_arena *a, uint32_t slot) {
 
 void lmp_proc_giveup(lmp_arena *a, uint32_t slot) {
   lmp_proc *p = &a->procs[slot];
-  lmp_add_ar32(&p->pr_gen, 1);
+  uint32_t gen = lmp_proc_gen(a, slot);
   lmp_store_rel64(&p->pr_since, 0);
   lmp_store_rel32(&p->pr_creator, UINT32_MAX);
-  lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_FREE);
+  lmp_swap_if32(&p->pr_state, LMP_PROC_WORD(LMP_PROC_STARTING, gen),
+                LMP_PROC_WORD(LMP_PROC_FREE, gen + 1));
+}
+
+void lmp_proc_bury(lmp_arena *a, uint32_t slot, uint32_t gen) {
+  lmp_swap_if32(&a->procs[slot].pr_state, LMP_PROC_WORD(LMP_PROC_STARTING, gen),
+                LMP_PROC_WORD(LMP_PROC_DEAD, gen));
 }
 
 lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me) {
@@ -102,7 +112,7 @@ bool lmp_ctx_dead(const lmp_arena *a, uint32_t index) {
 }
 
 bool lmp_proc_dead(const lmp_arena *a, uint32_t slot) {
-  uint32_t state = lmp_load_acq32(&a->procs[slot].pr_state);
+  uint32_t state = lmp_proc_state(a, slot);
   if (state == LMP_PROC_DEAD) return true;
   if (state != LMP_PROC_ALIVE || slot == a->proc) return false;
   uint32_t hwm = lmp_load_acq32(&a->h->hd_ctx_hwm);

@@ -163,14 +163,15 @@ static bool resolve_starting(lmp_me *me, uint32_t creator) {
   bool all = true;
   for (uint32_t i = 0; i < hwm; i++) {
     lmp_proc *p = &a->procs[i];
-    if (lmp_load_acq32(&p->pr_state) != LMP_PROC_STARTING) continue;
+    uint32_t word = lmp_load_acq32(&p->pr_state);
+    if ((word & 0xff) != LMP_PROC_STARTING) continue;
     if (lmp_load_acq32(&p->pr_creator) != creator) continue;
     if (lmp_load_acq64(&p->pr_since) == 0) lmp_swap_if64(&p->pr_since, 0, lmp_os_now());
     if (lmp_os_now() < lmp_load_acq64(&p->pr_since) + START_GRACE ||
         lmp_os_byte_held(a->life_fd, i) != 0) {
       all = false;
     } else {
-      lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_DEAD);
+      lmp_proc_bury(a, i, word >> 8);
     }
   }
   return all;
@@ -182,7 +183,9 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
   if (!claim(me, &p->pr_reaper)) return false;
   bool done = false;
   if (lmp_proc_dead(a, slot)) {
-    lmp_swap_if32(&p->pr_state, LMP_PROC_ALIVE, LMP_PROC_DEAD);
+    uint32_t gen = lmp_proc_gen(a, slot);
+    lmp_swap_if32(&p->pr_state, LMP_PROC_WORD(LMP_PROC_ALIVE, gen),
+                  LMP_PROC_WORD(LMP_PROC_DEAD, gen));
     if (reap_contexts(me, slot) && (!a->on_death || a->on_death(me, slot))) {
       lmp_obj_release_all(me, slot);
       lmp_bell_free_all(a, slot);
@@ -190,12 +193,11 @@ bool lmp_reap_proc(lmp_me *me, uint32_t slot) {
     }
   }
   if (done) {
-    lmp_add_ar32(&p->pr_gen, 1);
     lmp_store_rel64(&p->pr_since, 0);
     lmp_store_rel32(&p->pr_creator, UINT32_MAX);
-    lmp_store_rel32(&p->pr_state, LMP_PROC_FREE);
+    lmp_store_rel32(&p->pr_state, LMP_PROC_WORD(LMP_PROC_FREE, lmp_proc_gen(a, slot) + 1));
   }
-  lmp_store_rel32(&p->pr_reaper, 0);
+  claim_end(&p->pr_reaper);
   return done;
 }
 
@@ -228,7 +230,7 @@ unsigned lmp_reap_all(lmp_me *me) {
   }
   resolve_starting(me, UINT32_MAX); /* of no known creator */
   for (uint32_t i = 0; i < nproc; i++) {
-    uint32_t state = lmp_load_acq32(&a->procs[i].pr_state);
+    uint32_t state = lmp_proc_state(a, i);
     if (i == a->proc || (state != LMP_PROC_ALIVE && state != LMP_PROC_DEAD)) continue;
     if (state == LMP_PROC_ALIVE && proc_has_life(a, i)) continue;
     if (!lmp_reap_proc(me, i) && proc_suspect(a, i)) dying++;

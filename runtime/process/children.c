@@ -95,10 +95,9 @@ static void child_bury(lmp_family *f, lmp_me *me, const lmp_child *child, uint32
   lmp_process_exit_set(me, o, word);
   lmp_os_collect(child->pid);
   lmp_os_close(child->pidfd);
-  lmp_proc *p = &f->a.procs[child->slot];
-  if (p->pr_obj.obj == child->h.obj && p->pr_obj.gen == child->h.gen) {
+  if (lmp_proc_gen(&f->a, child->slot) == child->gen) {
     /* It may have died before it took its slot; nobody else could tell. */
-    lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_DEAD);
+    lmp_proc_bury(&f->a, child->slot, child->gen);
     lmp_reap_proc(me, child->slot);
   }
   lmp_obj_unref(me, child->h);

@@ -82,11 +82,11 @@ static lmp_err self_new(lmp_family *f, lmp_me *me, const char *name, lmp_handle 
   return LMP_OK;
 }
 
-static lmp_err join_as(lmp_family *f, uint32_t slot, lmp_me **me) {
+static lmp_err join_as(lmp_family *f, uint32_t slot, uint32_t gen, lmp_me **me) {
   member *m = pthread_getspecific(f->key);
   f->epoch++;
   *f->fork_page = 0;
-  lmp_err e = lmp_proc_enter(&f->a, slot);
+  lmp_err e = lmp_proc_enter(&f->a, slot, gen);
   if (e) return e;
   f->a.proc = slot;
   if (m) { /* the parent's place; ours takes its memory */
@@ -109,11 +109,11 @@ static void forget_parent(lmp_family *f) {
   f->ended = false;
 }
 
-lmp_err lmp_family_adopt_child(lmp_family *f, uint32_t slot, lmp_handle self) {
+lmp_err lmp_family_adopt_child(lmp_family *f, uint32_t slot, uint32_t gen, lmp_handle self) {
   lmp_me *me;
   lmp_handle parent = f->self;
   forget_parent(f);
-  lmp_err e = join_as(f, slot, &me);
+  lmp_err e = join_as(f, slot, gen, &me);
   if (e) return e;
   f->is_child = true;
   f->self = self;
@@ -130,7 +130,7 @@ static lmp_err adopt_stranger(lmp_family *f, lmp_me **me) {
   forget_parent(f);
   lmp_err e = lmp_proc_claim(&f->a, UINT32_MAX, &slot);
   if (e) return e;
-  e = join_as(f, slot, me);
+  e = join_as(f, slot, lmp_proc_gen(&f->a, slot), me);
   if (!e) e = self_new(f, *me, "ForkedProcess", &f->self);
   if (e) return e;
   f->parent = lmp_obj_hold(*me, parent) ? (lmp_handle){0, 0} : parent;
@@ -187,7 +187,7 @@ static void on_tick(lmp_me *me) {
   uint32_t n = lmp_load_acq32(&a->h->hd_proc_hwm);
   for (uint32_t i = 0; i < n; i++) {
     lmp_proc *p = &a->procs[i];
-    if (lmp_load_acq32(&p->pr_state) != LMP_PROC_ALIVE || !parent_gone(a, p)) continue;
+    if (lmp_proc_state(a, i) != LMP_PROC_ALIVE || !parent_gone(a, p)) continue;
     if (i != a->proc && lmp_os_byte_held(a->life_fd, i) != 1) continue;
     uint64_t since = lmp_load_rlx64(&p->pr_since);
     if (since == 0) {
@@ -205,7 +205,7 @@ static lmp_err family_enter(lmp_family *f) {
   uint32_t slot;
   lmp_me *me;
   lmp_err e = lmp_proc_claim(&f->a, UINT32_MAX, &slot);
-  if (!e) e = join_as(f, slot, &me);
+  if (!e) e = join_as(f, slot, lmp_proc_gen(&f->a, slot), &me);
   if (!e) e = self_new(f, me, "MainProcess", &f->self);
   return e;
 }
@@ -270,7 +270,7 @@ uint32_t lmp_family_processes(const lmp_family *f) {
   uint32_t n = lmp_load_acq32(&f->a.h->hd_proc_hwm);
   uint32_t live = 0;
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t state = lmp_load_acq32(&f->a.procs[i].pr_state);
+    uint32_t state = lmp_proc_state(&f->a, i);
     live += state == LMP_PROC_ALIVE || state == LMP_PROC_STARTING;
   }
   return live;

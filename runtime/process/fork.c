@@ -14,7 +14,7 @@
 typedef struct plan {
   lmp_me *me;
   lmp_handle h;
-  uint32_t slot;
+  uint32_t slot, gen;
 } plan;
 
 static lmp_err make_object(lmp_family *f, const lmp_start *s, plan *p) {
@@ -30,6 +30,7 @@ static lmp_err make_object(lmp_family *f, const lmp_start *s, plan *p) {
     return e;
   }
   lmp_proc *proc = &f->a.procs[p->slot];
+  p->gen = lmp_proc_gen(&f->a, p->slot);
   lmp_process_of(o)->ps_slot = p->slot;
   proc->pr_obj = p->h;
   proc->pr_parent = f->self;
@@ -58,7 +59,7 @@ static lmp_err plan_fork(lmp_family *f, const lmp_start *s, plan *p) {
 /* In the child. Without a place in the family there is nothing it could say. */
 static void enter_child(lmp_family *f, const lmp_start *s, const plan *p, int64_t parent_pid) {
   lmp_os_child_setup(parent_pid, !s->detached, f->null_fd);
-  if (lmp_family_adopt_child(f, p->slot, p->h)) lmp_os_exit(1);
+  if (lmp_family_adopt_child(f, p->slot, p->gen, p->h)) lmp_os_exit(1);
   lmp_store_rlx64(&f->a.procs[p->slot].pr_since, 0);
   lmp_store_rel64(&lmp_process_of(lmp_obj_at(&f->a, p->h.obj))->ps_pid, (uint64_t)lmp_os_pid());
 }
@@ -68,6 +69,7 @@ static void enter_parent(lmp_family *f, const lmp_start *s, const plan *p, int64
                      .pid = pid,
                      .pidfd = lmp_os_pidfd(pid),
                      .slot = p->slot,
+                     .gen = p->gen,
                      .daemon = s->daemon,
                      .detached = s->detached};
   lmp_store_rel64(&lmp_process_of(lmp_obj_at(&f->a, p->h.obj))->ps_pid, (uint64_t)pid);

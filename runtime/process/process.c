@@ -160,7 +160,7 @@ lmp_err lmp_process_join(lmp_family *f, lmp_me *me, lmp_handle h, uint64_t deadl
 
 static bool is_starting(const lmp_arena *a, uint32_t slot, lmp_handle h) {
   const lmp_proc *p = &a->procs[slot];
-  return lmp_load_acq32(&p->pr_state) == LMP_PROC_STARTING && p->pr_obj.obj == h.obj &&
+  return lmp_proc_state(a, slot) == LMP_PROC_STARTING && p->pr_obj.obj == h.obj &&
          p->pr_obj.gen == h.gen;
 }
 

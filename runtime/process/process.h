@@ -40,7 +40,7 @@ typedef struct lmp_child {
   lmp_handle h; /* referenced while the child is in the list */
   int64_t pid;
   int pidfd;
-  uint32_t slot;
+  uint32_t slot, gen;
   bool daemon, detached;
 } lmp_child;
 
@@ -105,8 +105,10 @@ LMP_NODISCARD static inline lmp_err lmp_family_me(lmp_family *f, lmp_me **me) {
 /* lmp_family_forked: true between an unannounced fork and the next lmp_family_me. */
 static inline bool lmp_family_forked(const lmp_family *f) { return *f->fork_page == 0; }
 
-/* lmp_family_adopt_child: makes a fresh child of fork the member in `slot`. Internal to process/. */
-LMP_NODISCARD lmp_err lmp_family_adopt_child(lmp_family *f, uint32_t slot, lmp_handle self);
+/* lmp_family_adopt_child: makes a fresh child of fork the member in `slot`, claimed in generation `gen`.
+ * Internal to process/. */
+LMP_NODISCARD lmp_err lmp_family_adopt_child(lmp_family *f, uint32_t slot, uint32_t gen,
+                                             lmp_handle self);
 
 /* lmp_family_end: the normal end of this process in the family: waits for its children that are no
  * daemons, terminates the daemons. With `interrupted`: ends all of them. Idempotent. LMP_E_INTR: a

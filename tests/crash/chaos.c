@@ -58,7 +58,8 @@ static void must(bool ok, const char *what) {
 
 static void enter(void) {
   uint32_t slot;
-  must(!lmp_proc_claim(&a, UINT32_MAX, &slot) && !lmp_proc_enter(&a, slot), "no slot");
+  must(!lmp_proc_claim(&a, UINT32_MAX, &slot) && !lmp_proc_enter(&a, slot, lmp_proc_gen(&a, slot)),
+       "no slot");
   must(!lmp_me_attach(&a, &me), "no context");
 }
 
@@ -161,7 +162,7 @@ static void check_fail(const char *what) {
 /* A worker that was killed on its way in is given up after some seconds. */
 static bool any_starting(void) {
   for (uint32_t i = 0; i < a.h->hd_proc_hwm; i++) {
-    if (lmp_load_acq32(&a.procs[i].pr_state) == LMP_PROC_STARTING) return true;
+    if (lmp_proc_state(&a, i) == LMP_PROC_STARTING) return true;
   }
   return false;
 }

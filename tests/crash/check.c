@@ -12,7 +12,7 @@ static lmp_arena *arena(void) { return env->me->a; }
 static void fail(const char *what) { env->fail(what); }
 
 static bool proc_alive(uint32_t slot) {
-  return slot < arena()->h->hd_nproc && arena()->procs[slot].pr_state == LMP_PROC_ALIVE &&
+  return slot < arena()->h->hd_nproc && lmp_proc_state(arena(), slot) == LMP_PROC_ALIVE &&
          env->proc_lives(slot);
 }
 
@@ -26,7 +26,7 @@ static void check_ctx(uint32_t i) {
     if (!env->ctx_lives(i + 1)) fail("a dead context is not reaped");
     if (!proc_alive(state >> 8)) fail("a context of no live process");
   }
-  if (c->cx_reaper) fail("a reaper's claim of a context stays");
+  if (LMP_CLAIM_ID(c->cx_reaper)) fail("a reaper's claim of a context stays");
   if (env->ctx_sleeps(i + 1)) return;
   for (unsigned k = 0; k < LMP_WANTS; k++) {
     if (c->cx_want[k]) fail("a context wants a lock for ever");
@@ -48,10 +48,11 @@ static void check_bells(void) {
 static void check_procs(void) {
   for (uint32_t i = 0; i < arena()->h->hd_proc_hwm; i++) {
     lmp_proc *p = &arena()->procs[i];
-    if (p->pr_reaper) fail("a reaper's claim of a process stays");
-    if (p->pr_state == LMP_PROC_ALIVE && !env->proc_lives(i)) fail("a dead process is not reaped");
-    if (p->pr_state == LMP_PROC_DEAD) fail("a process stays dead");
-    if (p->pr_state == LMP_PROC_STARTING) fail("a process starts for ever");
+    if (LMP_CLAIM_ID(p->pr_reaper)) fail("a reaper's claim of a process stays");
+    if (lmp_proc_state(arena(), i) == LMP_PROC_ALIVE && !env->proc_lives(i))
+      fail("a dead process is not reaped");
+    if (lmp_proc_state(arena(), i) == LMP_PROC_DEAD) fail("a process stays dead");
+    if (lmp_proc_state(arena(), i) == LMP_PROC_STARTING) fail("a process starts for ever");
   }
 }
 

@@ -134,7 +134,7 @@ static void get_and_send_on(sim_member *m) {
 }
 
 static void enter(sim_member *m) {
-  if (lmp_proc_enter(&m->a, world_w.slot)) return;
+  if (lmp_proc_enter(&m->a, world_w.slot, world_w.gen)) return;
   if (lmp_me_attach(&m->a, &m->me)) return;
   if (lmp_obj_hold(&m->me, world_w.q[0]) == LMP_OK) {
     world_put(m, 0, WORLD_ID(who(m), 0), 5, none, LMP_FOREVER);
@@ -311,6 +311,7 @@ static void starting(void) {
   sim_member *p = &sim_k.m[SIM_P];
   world_queue(0, 0);
   if (lmp_proc_claim(&p->a, p->a.proc, &world_w.slot)) sim_fail("set-up");
+  world_w.gen = lmp_proc_gen(&p->a, world_w.slot);
   world_w.child = true;
 }
 

@@ -200,7 +200,8 @@ void sim_process(unsigned i) {
   sim_k.cur = m; /* whose system calls these are */
   m->stop_access = m->stop_write = SIM_ALWAYS;
   bool ok = lmp_proc_claim(&m->a, UINT32_MAX, &slot) == LMP_OK &&
-            lmp_proc_enter(&m->a, slot) == LMP_OK && lmp_me_attach(&m->a, &m->me) == LMP_OK;
+            lmp_proc_enter(&m->a, slot, lmp_proc_gen(&m->a, slot)) == LMP_OK &&
+            lmp_me_attach(&m->a, &m->me) == LMP_OK;
   sim_k.cur = NULL;
   m->accesses = m->writes = 0;
   if (!ok) sim_fail("set-up of a process");

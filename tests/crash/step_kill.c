@@ -322,7 +322,8 @@ static lmp_handle *shared; /* [0]: an object that the victim made; [1]: its slot
 static void victim(const struct op *op) {
   uint32_t slot;
   lmp_obj_forget(&real.a);
-  if (lmp_proc_claim(&real.a, UINT32_MAX, &slot) || lmp_proc_enter(&real.a, slot) ||
+  if (lmp_proc_claim(&real.a, UINT32_MAX, &slot) ||
+      lmp_proc_enter(&real.a, slot, lmp_proc_gen(&real.a, slot)) ||
       lmp_me_attach(&real.a, &real.me) || lmp_obj_hold(&real.me, queue)) {
     _exit(4);
   }
@@ -346,7 +347,7 @@ static void nested(const lmp_arena *from, const struct op *op) {
   uint32_t slot = victim_slot + 1;
   uint32_t id = victim_id + 1;
   lmp_ctx *c = &copy.a.ctxs[id - 1];
-  copy.a.procs[slot].pr_state = LMP_PROC_ALIVE;
+  copy.a.procs[slot].pr_state = LMP_PROC_WORD(LMP_PROC_ALIVE, lmp_proc_gen(&copy.a, slot));
   copy.a.h->hd_proc_hwm = slot + 1 > copy.a.h->hd_proc_hwm ? slot + 1 : copy.a.h->hd_proc_hwm;
   copy.a.h->hd_ctx_hwm = id > copy.a.h->hd_ctx_hwm ? id : copy.a.h->hd_ctx_hwm;
   memset(c, 0, sizeof *c);
@@ -455,7 +456,9 @@ int main(int argc, char **argv) {
   make_place(&copy);
   make_place(&copy2);
   make_place(&seen);
-  must(!lmp_proc_claim(&real.a, UINT32_MAX, &slot) && !lmp_proc_enter(&real.a, slot), "enter");
+  must(!lmp_proc_claim(&real.a, UINT32_MAX, &slot) &&
+           !lmp_proc_enter(&real.a, slot, lmp_proc_gen(&real.a, slot)),
+       "enter");
   must(!lmp_me_attach(&real.a, &real.me), "attach");
   must(!lmp_queue_new(&real.me, NULL, 0, 0, &queue), "queue");
   for (size_t i = 0; i < LMP_COUNT(ops); i++) {

@@ -284,14 +284,14 @@ static void reap(bool killed) {
   if (killed && sim_k.m[SIM_R].state == SIM_READY) sim_run_all();
   if (killed) lmp_reap_all(&checker()->me);
   for (uint32_t i = 0; i < checker()->a.h->hd_proc_hwm; i++) {
-    lmp_proc *p = &checker()->a.procs[i];
-    if (p->pr_state != LMP_PROC_STARTING || sim_k.byte_owner[i]) continue;
+    const lmp_arena *a = &checker()->a;
+    if (lmp_proc_state(a, i) != LMP_PROC_STARTING || sim_k.byte_owner[i]) continue;
     lmp_reap_all(&checker()->me);
     sim_k.now += 10 * LMP_SEC; /* what was starting never will */
     lmp_reap_all(&checker()->me);
     /* As its parent does when the child died on the way. */
-    if (p->pr_state == LMP_PROC_STARTING && world_w.child) {
-      lmp_swap_if32(&p->pr_state, LMP_PROC_STARTING, LMP_PROC_DEAD);
+    if (lmp_proc_state(a, i) == LMP_PROC_STARTING && world_w.child) {
+      lmp_proc_bury(&checker()->a, i, lmp_proc_gen(a, i));
       lmp_reap_proc(&checker()->me, i);
     }
   }

@@ -20,7 +20,7 @@ typedef struct world {
   uint32_t max[WORLD_QUEUES]; /* their greatest sizes */
   lmp_handle extra;           /* an object of the scene */
   uint64_t block;             /* a block of the scene */
-  uint32_t slot;              /* a process slot of the scene */
+  uint32_t slot, gen;         /* a process slot of the scene */
   bool put_ok[WORLD_IDS];     /* put returned that it is in */
   bool put_begun[WORLD_IDS];
   uint8_t got[WORLD_IDS];        /* times it was taken */

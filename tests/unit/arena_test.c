@@ -87,7 +87,8 @@ static uint64_t create_and_use(void) {
   uint32_t slot;
   uint64_t off;
   must(lmp_arena_create(&a, &config) == LMP_OK);
-  must(lmp_proc_claim(&a, UINT32_MAX, &slot) == LMP_OK && lmp_proc_enter(&a, slot) == LMP_OK);
+  must(lmp_proc_claim(&a, UINT32_MAX, &slot) == LMP_OK &&
+       lmp_proc_enter(&a, slot, lmp_proc_gen(&a, slot)) == LMP_OK);
   must(lmp_me_attach(&a, &me) == LMP_OK);
   must(lmp_alloc(&me, 100000, &off) == LMP_OK);
   memset(lmp_at(&a, off), 1, 100000);

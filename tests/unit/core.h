@@ -69,7 +69,7 @@ static inline void world_open_as(world *w, uint64_t memory, uint32_t nobj) {
   assert_int_equal(lmp_arena_create(&w->a, &config), LMP_OK);
   memcpy(w->a.kinds, lmp_kinds, sizeof w->a.kinds);
   assert_int_equal(lmp_proc_claim(&w->a, UINT32_MAX, &slot), LMP_OK);
-  assert_int_equal(lmp_proc_enter(&w->a, slot), LMP_OK);
+  assert_int_equal(lmp_proc_enter(&w->a, slot, lmp_proc_gen(&w->a, slot)), LMP_OK);
   assert_int_equal(lmp_me_attach(&w->a, &w->me), LMP_OK);
   w->word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   assert_true(w->word != MAP_FAILED);
@@ -89,7 +89,7 @@ static inline void world_at_rest(const world *w) {
     for (unsigned k = 0; k < LMP_PWAKES; k++) assert_int_equal(lmp_load_acq32(&c->cx_pwake[k]), 0);
     assert_int_equal(lmp_load_acq32(&c->cx_txn), 0);
     assert_int_equal(lmp_load_acq32(&c->cx_wait_n), 0);
-    assert_int_equal(lmp_load_acq32(&c->cx_reaper), 0);
+    assert_int_equal(LMP_CLAIM_ID(lmp_load_acq32(&c->cx_reaper)), 0);
   }
 }
 
@@ -118,25 +118,25 @@ typedef struct peer {
 static inline peer peer_start(world *w, void (*body)(world *w, void *arg), void *arg) {
   peer p;
   assert_int_equal(lmp_proc_claim(&w->a, w->a.proc, &p.slot), LMP_OK);
-  p.gen = lmp_load_acq32(&w->a.procs[p.slot].pr_gen);
+  p.gen = lmp_proc_gen(&w->a, p.slot);
   p.pid = fork();
   assert_true(p.pid >= 0);
   if (p.pid == 0) {
     lmp_obj_forget(&w->a);
-    must(lmp_proc_enter(&w->a, p.slot) == LMP_OK);
+    must(lmp_proc_enter(&w->a, p.slot, p.gen) == LMP_OK);
     must(lmp_me_attach(&w->a, &w->me) == LMP_OK);
     body(w, arg);
     lmp_obj_release_mine(&w->me);
     lmp_me_detach(&w->me);
     _exit(0);
   }
-  until(lmp_load_acq32(&w->a.procs[p.slot].pr_state) != LMP_PROC_STARTING);
+  until(lmp_proc_state(&w->a, p.slot) != LMP_PROC_STARTING);
   return p;
 }
 
 /* Until somebody has reaped it. */
 static inline void peer_reap(world *w, const peer *p) {
-  until(lmp_load_acq32(&w->a.procs[p->slot].pr_gen) != p->gen || lmp_reap_proc(&w->me, p->slot));
+  until(lmp_proc_gen(&w->a, p->slot) != p->gen || lmp_reap_proc(&w->me, p->slot));
 }
 
 /* Waits for a peer that ends by itself, and reaps it. */

@@ -26,8 +26,8 @@ static void everything_is_gone(world *w) {
   lmp_reap_all(&w->me);
   world_is_empty(w);
   for (uint32_t i = 1; i < w->a.h->hd_proc_hwm; i++) {
-    assert_int_equal(lmp_load_acq32(&w->a.procs[i].pr_state), LMP_PROC_FREE);
-    assert_int_equal(lmp_load_acq32(&w->a.procs[i].pr_reaper), 0);
+    assert_int_equal(lmp_proc_state(&w->a, i), LMP_PROC_FREE);
+    assert_int_equal(LMP_CLAIM_ID(lmp_load_acq32(&w->a.procs[i].pr_reaper)), 0);
   }
   for (uint32_t i = 1; i < w->a.h->hd_ctx_hwm; i++) {
     assert_int_equal(lmp_load_acq32(&w->a.ctxs[i].cx_state), LMP_CTX_FREE);
@@ -311,7 +311,7 @@ static void test_a_child_that_never_came_is_given_up(void **state) {
   uint32_t slot = w.word[2];
   peer_kill(&p);
   peer_reap(&w, &p);
-  until((lmp_reap_all(&w.me), lmp_load_acq32(&w.a.procs[slot].pr_state) == LMP_PROC_FREE));
+  until((lmp_reap_all(&w.me), lmp_proc_state(&w.a, slot) == LMP_PROC_FREE));
   lmp_obj_unref(&w.me, q); /* its share went, too */
   assert_null(lmp_obj_get(&w.a, q));
   everything_is_gone(&w);
@@ -325,16 +325,17 @@ static void test_a_child_may_come_late_or_too_late(void **state) {
   peer p = peer_start(&w, claim_and_stay, &q);
   at_step(&w, 1);
   uint32_t slot = w.word[2];
+  uint32_t gen = lmp_proc_gen(&w.a, slot);
   peer_kill(&p);
   until(lmp_proc_dead(&w.a, p.slot));
   assert_false(lmp_reap_proc(&w.me, p.slot)); /* not while its child may come */
-  assert_int_equal(lmp_load_acq32(&w.a.procs[slot].pr_state), LMP_PROC_STARTING);
+  assert_int_equal(lmp_proc_state(&w.a, slot), LMP_PROC_STARTING);
   int status;
   pid_t pid = fork();
   assert_true(pid >= 0);
   if (pid == 0) { /* the child comes */
     lmp_obj_forget(&w.a);
-    must(lmp_proc_enter(&w.a, slot) == LMP_OK);
+    must(lmp_proc_enter(&w.a, slot, gen) == LMP_OK);
     must(lmp_me_attach(&w.a, &w.me) == LMP_OK);
     lmp_obj_ref(&w.me, q);
     must(queue_put_u32(&w.me, q, 5, LMP_NOWAIT) == LMP_OK);
@@ -344,15 +345,36 @@ static void test_a_child_may_come_late_or_too_late(void **state) {
   assert_int_equal(status, 0);
   assert_int_equal(queue_get_u32(&w.me, q, LMP_NOWAIT), 5);
   peer_reap(&w, &p);
-  until((lmp_reap_all(&w.me), lmp_load_acq32(&w.a.procs[slot].pr_state) == LMP_PROC_FREE));
+  until((lmp_reap_all(&w.me), lmp_proc_state(&w.a, slot) == LMP_PROC_FREE));
   pid = fork();
   assert_true(pid >= 0);
   if (pid == 0) { /* too late: the slot was given up */
-    must(lmp_proc_enter(&w.a, slot) == LMP_E_GONE);
+    must(lmp_proc_enter(&w.a, slot, gen) == LMP_E_GONE);
     _exit(0);
   }
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
+  /* And when it is another's. */
+  uint32_t again;
+  do {
+    assert_int_equal(lmp_proc_claim(&w.a, w.a.proc, &again), LMP_OK);
+  } while (again < slot);
+  assert_int_equal(again, slot);
+  lmp_proc_bury(&w.a, slot, gen);
+  assert_int_equal(lmp_proc_state(&w.a, slot), LMP_PROC_STARTING);
+  pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) {
+    must(lmp_proc_enter(&w.a, slot, gen) == LMP_E_GONE);
+    must(lmp_proc_enter(&w.a, slot, lmp_proc_gen(&w.a, slot)) == LMP_OK);
+    _exit(0);
+  }
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_int_equal(status, 0);
+  assert_true(lmp_reap_proc(&w.me, slot));
+  for (uint32_t i = 0; i < slot; i++) {
+    if (lmp_proc_state(&w.a, i) == LMP_PROC_STARTING) lmp_proc_giveup(&w.a, i);
+  }
   lmp_obj_unref(&w.me, q);
   everything_is_gone(&w);
 }
@@ -377,7 +399,7 @@ static void test_anybody_may_reap(void **state) {
   w.word[1] = p.slot;
   peer r = peer_start(&w, reap_other, NULL);
   peer_end(&w, &r);
-  assert_true(lmp_load_acq32(&w.a.procs[p.slot].pr_gen) != p.gen);
+  assert_true(lmp_proc_gen(&w.a, p.slot) != p.gen);
   lmp_obj_unref(&w.me, shared);
   everything_is_gone(&w);
 }
@@ -408,7 +430,7 @@ static void test_a_killed_reaper_is_replaced(void **state) {
   peer_kill(&r);
   peer_reap(&w, &p);
   peer_reap(&w, &r);
-  assert_int_equal(c->cx_reaper, 0);
+  assert_int_equal(LMP_CLAIM_ID(c->cx_reaper), 0);
   lmp_obj_unref(&w.me, shared);
   everything_is_gone(&w);
 }
