@@ -20,13 +20,21 @@
 static bool claim(lmp_me *me, uint32_t *word) {
   for (;;) {
     uint32_t seen = lmp_load_acq32(word);
-    if (seen == me->id) return true; /* begun in the name of this slot, by a thread that is gone */
-    if (seen != 0 && !lmp_ctx_dead(me->a, seen - 1) &&
-        (lmp_load_acq32(&me->a->ctxs[seen - 1].cx_state) & 0xff) == LMP_CTX_LIVE) {
+    uint32_t id = LMP_CLAIM_ID(seen);
+    if (id == me->id) return true; /* begun in the name of this slot, by a thread that is gone */
+    if (id != 0 && !lmp_ctx_dead(me->a, id - 1) &&
+        (lmp_load_acq32(&me->a->ctxs[id - 1].cx_state) & 0xff) == LMP_CTX_LIVE) {
       return false;
     }
-    if (lmp_swap_if32(word, seen, me->id)) return true;
+    if (lmp_swap_if32(word, seen, LMP_CLAIM_NEXT(seen, me->id))) return true;
   }
+}
+
+static void claim_end(uint32_t *word) { lmp_store_rel32(word, lmp_load_rlx32(word) & 0xffff0000u); }
+
+static void claim_drop(uint32_t *word, uint32_t id) {
+  uint32_t seen = lmp_load_rlx32(word);
+  if (LMP_CLAIM_ID(seen) == id) lmp_swap_if32(word, seen, LMP_CLAIM_NEXT(seen, 0));
 }
 
 static void wake_all(lmp_arena *a, uint32_t off) {
@@ -107,10 +115,10 @@ static void drop_claims(lmp_arena *a, uint32_t id) {
   uint32_t nctx = lmp_load_acq32(&a->h->hd_ctx_hwm);
   uint32_t nproc = lmp_load_acq32(&a->h->hd_proc_hwm);
   for (uint32_t i = 0; i < nctx; i++) {
-    if (lmp_load_rlx32(&a->ctxs[i].cx_reaper) == id) lmp_swap_if32(&a->ctxs[i].cx_reaper, id, 0);
+    claim_drop(&a->ctxs[i].cx_reaper, id);
   }
   for (uint32_t i = 0; i < nproc; i++) {
-    if (lmp_load_rlx32(&a->procs[i].pr_reaper) == id) lmp_swap_if32(&a->procs[i].pr_reaper, id, 0);
+    claim_drop(&a->procs[i].pr_reaper, id);
   }
 }
 
@@ -134,7 +142,7 @@ bool lmp_reap_ctx(lmp_me *me, uint32_t index) {
     lmp_store_rel32(&c->cx_look, 0);
     lmp_store_rel32(&c->cx_state, LMP_CTX_FREE);
   }
-  lmp_store_rel32(&c->cx_reaper, 0);
+  claim_end(&c->cx_reaper);
   return true;
 }
 
