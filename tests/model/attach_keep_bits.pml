@@ -1,0 +1,5 @@
+/* expect: errors */
+/* A mutant of attach.pml, see there. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -DCOLLAPSE -DNOFAIR -m200000 -w22 */
+#define KEEP_BITS
+#include "attach.pml"

@@ -1,0 +1,5 @@
+/* expect: errors */
+/* A mutant of lifetime.pml, see there. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -DCOLLAPSE -DNOFAIR -m200000 -w22 */
+#define NO_ORPHANS
+#include "lifetime.pml"
