@@ -183,6 +183,7 @@ static void cond_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
   lmp_lock_abandon(me, o, id);
   uint32_t seen = lmp_load_acq32(word);
   if (seen >> 2 != (uint32_t)(o - a->objs)) return;
+  bit_clear(cond_of(o), id); /* before the word, by which a further reaper comes here */
   while ((seen & COND_STATE) != COND_NOTIFIED) {
     if (lmp_cas_ar32(word, &seen, 0)) break;
   }
@@ -190,7 +191,6 @@ static void cond_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
     pass_on(a, o, id);
     lmp_store_rel32(word, 0); /* after: CRASH: before: another one is notified once more */
   }
-  bit_clear(cond_of(o), id);
 }
 
 const lmp_kind lmp_cond_kind = {

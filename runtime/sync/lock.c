@@ -10,11 +10,10 @@
  *   K2 when somebody sleeps on the word, it has LMP_LK_W, or somebody who was woken and is still awake has
  *      his wait record standing, or a release owes the wake. Who slept takes the lock with LMP_LK_W.
  *      A watcher (lk_flag) is woken by the same wakes.
- *   K3 who was woken and leaves without the lock passes the wake on: he wakes another one, or puts
- *      LMP_LK_W back for the owner to do it.
+ *   K3 who was woken and did not get the lock puts LMP_LK_W back before it sleeps again or leaves.
  *   K4 lk_next names a waiter, or nobody. While it does, others do not take the lock, except by a look
- *      without waiting; they sleep on the free word, and the waiter's release wakes them. Sleepers do so
- *      on a value, and whoever clears lk_next without taking the lock wakes one of them.
+ *      without waiting; they sleep on the free word and on lk_next, so that who gives its turn up reaches
+ *      them; who takes it wakes them by its release.
  * Fairness. A lock goes to whoever comes first after a release: handing it to a sleeper would make every
  * change of owner as slow as a wake-up. Who has waited for STARVED though it was woken puts its id
  * into lk_next, and gets the lock next. It sleeps on lk_next as well as on the word, and a release wakes
@@ -115,8 +114,10 @@ static lmp_err lock_sleep(waiter *w, uint32_t seen) {
   lmp_waitword words[3] = {{&k->lk_word, seen}};
   unsigned n = 1;
   uint32_t next = lmp_load_acq32(&k->lk_next);
-  uint32_t who = seen & LMP_LK_OWNER ? seen & LMP_LK_OWNER : next;
-  if (next == w->me->id) words[n++] = (lmp_waitword){&k->lk_next, next};
+  uint32_t owner = seen & LMP_LK_OWNER;
+  uint32_t who = owner ? owner : next;
+  /* Whose turn it is may change while the word does not: K4. */
+  if (next != 0 && (!owner || next == w->me->id)) words[n++] = (lmp_waitword){&k->lk_next, next};
   if (who != 0 && who != w->me->id) {
     if (!watch_life(w, who, &words[n])) return LMP_OK;
     n += !(words[n].value & LMP_LIFE_DEAD); /* else another reaper is at it, and changes the word */
@@ -161,15 +162,13 @@ static lmp_err lock_wait(waiter *w) {
   return lock_sleep(w, seen | LMP_LK_W);
 }
 
-/* Leaves without the lock: K3. */
+/* Leaves without the lock. */
 static void give_up(const waiter *w) {
   lmp_lk *k = w->k;
-  lmp_swap_if32(&k->lk_next, w->me->id, 0);
-  uint32_t seen = lmp_load_acq32(&k->lk_word);
-  while (seen & LMP_LK_OWNER && !(seen & LMP_LK_W)) {
-    if (lmp_cas_ar32(&k->lk_word, &seen, seen | LMP_LK_W)) break;
-  }
-  if (!(seen & LMP_LK_OWNER)) lmp_lock_wake(w->me->a, k);
+  if (!lmp_swap_if32(&k->lk_next, w->me->id, 0)) return;
+  /* CRASH: before: the wait record names the word, on which these sleep, too. */
+  lmp_os_futex_wake(&k->lk_next, INT32_MAX);
+  if (!(lmp_load_acq32(&k->lk_word) & LMP_LK_OWNER)) lmp_lock_wake(w->me->a, k);
 }
 
 LMP_NOINLINE lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t deadline,
@@ -207,7 +206,7 @@ LMP_NOINLINE lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t dead
 /* After a release: wakes the one whose turn it is, or the first. */
 LMP_NOINLINE void lmp_lock_wake(const lmp_arena *a, lmp_lk *k) {
   lmp_fence_after_rmw(); /* the word before the flag; pairs with lmp_flag_raise */
-  if (!lmp_load_acq32(&k->lk_next) || !lmp_os_futex_wake(&k->lk_next, 1)) {
+  if (!lmp_load_acq32(&k->lk_next) || !lmp_os_futex_wake(&k->lk_next, INT32_MAX)) {
     lmp_os_futex_wake(&k->lk_word, 1);
   }
   lmp_flag_wake(a, &k->lk_flag, &k->lk_word, 1);
