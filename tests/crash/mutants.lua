@@ -177,6 +177,23 @@ local mutants = {
     "  bool live = lmp_obj_get(a, h) != NULL;\n", "  bool live = true;\n" },
   { "destroyed_while_looked_at", "arena/object.c",
     "kind->abandon && LMP_UNLIKELY(slot_looked_at(a, (uint32_t)(o - a->objs)))", "false" },
+  { "lk_keeps_no_w", "sync/lock.c",
+    "id | (w->since ? LMP_LK_W : seen & LMP_LK_W)", "id | (seen & LMP_LK_W)", scenes = "lock" },
+  { "lk_turn_kept", "sync/lock.c",
+    "  /* Its sleepers are woken with the wait record that it has left. */\n"
+      .. "  lmp_swap_if32(&k->lk_next, id, 0);\n", "", scenes = "lock" },
+  { "lk_reaper_silent", "sync/lock.c", "  if (seen & LMP_LK_ABANDONED) {", "  if (false) {", scenes = "lock" },
+  { "lk_wait_ends_early", "sync/lock.c",
+    "    got = take(&w, e == LMP_E_TIMEOUT, abandoned);\n",
+    "    lmp_wait_end(me);\n    got = take(&w, e == LMP_E_TIMEOUT, abandoned);\n", scenes = "lock" },
+  { "nothing_abandoned", "arena/reap.c", "    lmp_abandon(me, id);\n", "", scenes = "lock" },
+  { "cond_not_passed_on", "sync/condition.c", "    pass_on(a, o, id);\n", "", scenes = "cond" },
+  { "cond_owes_nothing", "sync/condition.c",
+    "    lmp_owe(me, 0, &a->ctxs[id - 1].cx_cond);\n", "", scenes = "cond" },
+  { "cond_bit_after", "sync/condition.c",
+    "  bit_clear(cond_of(o), id); /* before the word, by which a further reaper comes here */\n", "",
+    "    lmp_store_rel32(word, 0); /* after: CRASH: before: another one is notified once more */\n  }\n",
+    "    lmp_store_rel32(word, 0);\n  }\n  bit_clear(cond_of(o), id);\n", scenes = "cond" },
   { "sem_owes_nothing", "sync/semaphore.c", "  lmp_owe(me, 0, pos_word(s));\n  do {", "  do {" },
   { "sem_wakes_before", "sync/semaphore.c",
     "  lmp_owe(me, 0, pos_word(s));\n  do {",
@@ -230,7 +247,8 @@ local mutants = {
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",
   "arena/object", "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/queue", "channel/queue_get",
-  "channel/queue_put", "sync/barrier", "sync/bell", "sync/bounded", "sync/event", "sync/lock", "sync/semaphore",
+  "channel/queue_put", "sync/barrier", "sync/bell", "sync/bounded", "sync/condition",
+  "sync/event", "sync/lock", "sync/semaphore",
   "sync/wait_any" }
 
 local function run(fmt, ...)
@@ -276,10 +294,13 @@ local function rule(target, needs, command)
 end
 
 local machinery = {}
-for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_sem", "scenes_wait", "explore" } do
+for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_lock",
+  "scenes_sem", "scenes_wait", "explore" } do
   local o = string.format("%s/base/x_%s.o", top, f)
   machinery[#machinery + 1] = o
-  rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))
+  -- What these players do is in the core's headers.
+  local how = f == "scenes_lock" and instrumented or plain
+  rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", how, root, crash, f, o))
 end
 local function object(dir, include, f, kind)
   local o = string.format("%s/%s_%s.o", dir, kind, f:gsub("/", "_"))

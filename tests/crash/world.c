@@ -18,7 +18,7 @@ lmp_obj *world_obj(lmp_handle h) { return lmp_obj_at(&checker()->a, h.obj); }
 
 /* -- kinds -------------------------------------------------------------------------------------- */
 
-static const world_kind *const kind_lists[] = {sem_kinds};
+static const world_kind *const kind_lists[] = {lock_kinds, sem_kinds};
 
 static const world_kind *kind_of(const lmp_obj *o) {
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
@@ -31,8 +31,6 @@ static const world_kind *kind_of(const lmp_obj *o) {
 
 void world_set_kinds(lmp_arena *a) {
   a->kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
-  a->kinds[LMP_KIND_LOCK] = &lmp_lock_kind;
-  a->kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
     for (const world_kind *k = kind_lists[i]; k->id; k++) a->kinds[k->id] = k->kind;
   }
@@ -139,6 +137,9 @@ static bool sleeps_rightly(const lmp_queue *q, const uint32_t *word) {
 static lmp_obj *obj_of_word(const uint32_t *word) {
   uint64_t off = lmp_off(&checker()->a, word);
   uint64_t first = lmp_off(&checker()->a, checker()->a.objs);
+  for (unsigned i = 0; i < SIM_CTXS; i++) { /* it names the object that is waited for */
+    if (word == &checker()->a.ctxs[i].cx_cond) return lmp_obj_at(&checker()->a, *word >> 2);
+  }
   if (off < first || off >= first + SIM_OBJS * sizeof(lmp_obj)) return NULL;
   return lmp_obj_at(&checker()->a, (uint32_t)((off - first) / sizeof(lmp_obj)));
 }

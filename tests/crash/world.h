@@ -5,7 +5,6 @@
 
 #include "channel/queue.h"
 #include "sim.h"
-#include "sync/lock.h"
 
 #define WORLD_IDS 128u
 #define WORLD_QUEUES 2u
@@ -46,7 +45,7 @@ typedef struct scene {
   bool outside;                   /* V is no member yet */
 } scene;
 
-extern const scene scenes[], sem_scenes[], wait_scenes[];
+extern const scene scenes[], lock_scenes[], sem_scenes[], wait_scenes[];
 
 /* What scenes with objects of another kind than queues bring along. */
 typedef struct world_kind {
@@ -59,7 +58,7 @@ typedef struct world_kind {
   void (*finish)(lmp_obj *o);
 } world_kind;
 
-extern const world_kind sem_kinds[];
+extern const world_kind lock_kinds[], sem_kinds[];
 /* world_set_kinds: makes all kinds known to an arena. */
 void world_set_kinds(lmp_arena *a);
 /* world_share: makes all members holders of an object that the checker made. */
