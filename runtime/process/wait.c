@@ -83,6 +83,13 @@ static lmp_err prepare(lmp_family *f, lmp_me *me, lmp_wanteds *l, uint64_t *unti
   return LMP_OK;
 }
 
+/* Its end is published and, of a child of ours, which may have published it itself, the system says so, too:
+ * a join returns at once. */
+static bool is_over(lmp_family *f, lmp_me *me, lmp_handle h) {
+  lmp_child child;
+  return lmp_process_poll(f, me, h) != 0 && !lmp_children_find(f, h, &child);
+}
+
 /* Takes over what is ready; true when anything is. `again`: a process ended that cannot be told yet. */
 static bool result(lmp_family *f, lmp_me *me, lmp_wanteds *l, bool *again) {
   bool any = false;
@@ -90,7 +97,7 @@ static bool result(lmp_family *f, lmp_me *me, lmp_wanteds *l, bool *again) {
     lmp_wanted *it = &l->item[i];
     bool fired = l->waiter.src[i].ready;
     if (is_process(it) && !it->ready && (fired || it->fd < 0)) {
-      fired = lmp_process_poll(f, me, lmp_handle_of(me->a, it->obj)) != 0;
+      fired = is_over(f, me, lmp_handle_of(me->a, it->obj));
       *again |= !fired;
     }
     it->ready = it->ready || fired;
