@@ -1046,11 +1046,11 @@ function luamp.register(name, metatable) end
 
 ---Waits until something in the list is ready, and returns what is, in the list's order; an empty array when the
 ---time is over. Ready: a queue from which `get` would return at once (also at its end), a process that ended, an
----event that is set, a semaphore with a permit, a descriptor (a number) from which one could read, its end and
----errors included. The same thing may be in the list
----several times. Takes nothing: who else waits for the same things may be faster afterwards. An empty list is
----answered at once, or when the time is over if there is one. Raises for anything else in the list, for a process
----that was not started or is the caller itself, for a closed object, and for a descriptor that is not open.
+---event that is set, a semaphore with a permit, a lock that the caller could take, a descriptor (a number) from
+---which one could read, its end and errors included. The same thing may be in the list several times. Takes
+---nothing: who else waits for the same things may be faster afterwards. An empty list is answered at once, or when
+---the time is over if there is one. Raises for anything else in the list, for a process that was not started or is
+---the caller itself, for a closed object, and for a descriptor that is not open.
 ---@generic T
 ---@param list T[]
 ---@param timeout? number

@@ -1,7 +1,8 @@
 /* crash/chaos.c: random SIGKILL on real processes: chaos [--seconds N] [--kills N] [--seed N].
  * SPDX-License-Identifier: MIT
  *
- * Producers and consumers on a bounded and an unbounded queue, small messages, blocks, handles. Each
+ * Producers and consumers on a bounded and an unbounded queue, small messages, blocks, handles; one of
+ * the consumers waits for both queues at once. Each
  * message names its producer and its number there. Nothing may come twice or out of order; what was
  * put may only be lost with a consumer that was killed, a batch at most; nothing may stall; in the end
  * all memory and all objects are given back. */
@@ -17,6 +18,7 @@
 
 #include "channel/queue.h"
 #include "check.h"
+#include "sync/wait_any.h"
 
 #define WORKERS 6u
 #define PRODUCERS 3u
@@ -129,7 +131,27 @@ static lmp_err consume(unsigned q, uint64_t deadline) {
   return e;
 }
 
+/* In turn on the word of its bell and on its socket, beside a descriptor that is never readable. */
+static void wait_and_consume(unsigned turn) {
+  lmp_waiter w = {0};
+  int idle[2];
+  must(pipe(idle) == 0, "pipe");
+  bool ok = lmp_waiter_obj(&w, lmp_obj_at(&a, queues[0].obj)) &&
+            lmp_waiter_obj(&w, lmp_obj_at(&a, queues[1].obj)) &&
+            (turn % 2 == 0 || lmp_waiter_fd(&w, idle[0]));
+  must(ok, "memory");
+  for (;;) {
+    lmp_err e = lmp_wait_any(&me, &w, LMP_FOREVER);
+    if (e && e != LMP_E_INTR) fail("wait");
+    for (unsigned q = 0; q < 2 && !e; q++) {
+      if (w.src[q].ready && consume(q, LMP_NOWAIT) == LMP_E_CLOSED) _exit(0);
+    }
+  }
+}
+
 static pid_t start(unsigned worker) {
+  static unsigned turn;
+  turn++;
   fflush(NULL);
   pid_t pid = fork();
   must(pid >= 0, "fork");
@@ -139,6 +161,8 @@ static pid_t start(unsigned worker) {
   if (lmp_obj_hold(&me, queues[0]) || lmp_obj_hold(&me, queues[1])) _exit(3);
   if (worker < PRODUCERS) {
     produce();
+  } else if (worker == WORKERS - 1) {
+    wait_and_consume(turn);
   } else {
     while (consume(worker % 2, LMP_FOREVER) != LMP_E_CLOSED) {
     }

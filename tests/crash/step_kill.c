@@ -133,6 +133,16 @@ static void do_cancel(void) {
   queue = was;
   lmp_queue_cancel(&real.me, lmp_obj_at(&real.a, object.obj));
 }
+/* Somebody waits for the queue by its bell, which the put rings. */
+static void set_bell(void) {
+  uint32_t number;
+  uint64_t *flag;
+  lmp_obj *o = lmp_obj_at(&real.a, queue.obj);
+  must(!lmp_bell_claim(&real.me, &number), "set-up");
+  lmp_bell_empty(&real.a, number, LMP_BELL_SOCKET);
+  must(!lmp_queue_kind.watch(&real.me, o, &flag), "set-up");
+  lmp_bell_arm(flag, number);
+}
 static void do_trim(void) { lmp_memory_trim(&real.me, 16); }
 
 static const struct op {
@@ -155,6 +165,7 @@ static const struct op {
     {"send", set_inline, do_send, 1, 1},
     {"cancel", set_object, do_cancel, 1, 1},
     {"trim", set_none, do_trim, 1, 0},
+    {"put_bell", set_bell, do_put, 1, 0},
 };
 
 /* -- checks ------------------------------------------------------------------------------------- */

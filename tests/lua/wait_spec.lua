@@ -315,6 +315,42 @@ describe("wait", function()
     end
   end)
 
+  it("waits for locks, which it does not take", function()
+    local lock, rlock, q = mp.Lock(), mp.RLock(), mp.Queue()
+    assert.same({1, 2}, wait{lock, rlock})
+    assert.is_false(lock:locked())
+    rlock:acquire()
+    assert.same({1}, wait{rlock, q}) -- its owner can take it again
+    rlock:release()
+    for _, how in ipairs{"release", "kill"} do
+      local taken, go = mp.Queue(), mp.Queue()
+      local holder = mp.spawn(function()
+        lock:acquire()
+        rlock:acquire()
+        taken:put(true)
+        go:get()
+        rlock:release()
+        lock:release()
+      end)
+      get(taken)
+      assert.same({}, mp.wait({lock, q, rlock}, 0.01))
+      local p = mp.spawn(function()
+        local first = mp.wait({q, rlock}, support.patience)[1] == rlock
+        return first and mp.wait({lock, q}, support.patience)[1] == lock
+      end)
+      support.waiting(p.pid)
+      if how == "kill" then holder:kill() else go:put(true) end
+      assert.is_true((p:result(support.patience)))
+      join(holder)
+      assert.same({1, 3}, wait{lock, q, rlock})
+      local _, code = lock:acquire(0)
+      assert.equal(how == "kill" and "abandoned" or nil, code)
+      lock:release()
+      rlock:acquire(0)
+      rlock:release()
+    end
+  end)
+
   it("gives back what it uses", function()
     local q, r = mp.Queue(), mp.Queue()
     support.gives_back(20, function()

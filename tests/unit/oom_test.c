@@ -350,6 +350,21 @@ static void test_stats_and_the_like(void **state) {
       "mp.sleep(0)");
 }
 
+static void test_waiting(void **state) {
+  (void)state;
+  sweep(
+      "local a, b = mp.Queue(), mp.Queue()\n"
+      "b:put(1)\n"
+      "local list = {a, b, a, b}\n"
+      "local ready = mp.wait(list)\n"
+      "assert(#ready == 2 and ready[1] == b and ready[2] == b)\n"
+      "b:get()\n"
+      "assert(#mp.wait(list, 0.001) == 0)\n"
+      "assert(not pcall(mp.wait, {a, 'text'}) and not pcall(mp.wait, {a, 9999}))\n"
+      "local p = mp.Process{target = print}\n"
+      "assert(not pcall(mp.wait, {p}))");
+}
+
 /* -- processes ---------------------------------------------------------------------------------- */
 
 static const char start_script[] =
@@ -398,6 +413,7 @@ int main(void) {
       cmocka_unit_test(test_outcomes_and_joining),
       cmocka_unit_test(test_encode_and_decode),
       cmocka_unit_test(test_stats_and_the_like),
+      cmocka_unit_test(test_waiting),
       cmocka_unit_test(test_processes),
       cmocka_unit_test(test_errors_of_a_child),
   };
