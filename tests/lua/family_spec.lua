@@ -441,7 +441,9 @@ describe("require", function()
     assert.equal("0\ttrue\n", support.output([[
       local function files()
         local n = 0
-        for _ in io.popen("ls /proc/" .. io.open("/proc/self/stat"):read("n") .. "/fd"):lines() do n = n + 1 end
+        local stat <close> = io.open("/proc/self/stat")
+        local list <close> = io.popen("ls /proc/" .. stat:read("n") .. "/fd")
+        for _ in list:lines() do n = n + 1 end
         return n
       end
       files()
