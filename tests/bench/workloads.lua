@@ -195,6 +195,25 @@ return {
     floors = { { "poll, pipes, C", label = "p50", at_most = 3, text = "3" } },
   },
   {
+    id = "Lock", title = "acquire and release of a lock that nobody else wants", unit = "/s",
+    programs = {
+      { "luamp Lock", ours("lock", 5000000) },
+      { "luamp RLock", ours("lock", 5000000, "RLock") },
+      { "python Lock", python("lock", "Lock", 3000000) },
+      { "python RLock", python("lock", "RLock", 3000000) },
+    },
+    floors = { { "python Lock", at_least = 1 } },
+  },
+  {
+    id = "Cond", title = "two processes notify each other in turn, each on its own core", unit = "us",
+    programs = {
+      { "luamp Condition", two_cores(ours("condition", 50000)) },
+      { "python Condition", two_cores({ "$PYTHON", "$HERE/peers/py.py", "condition", "$N",
+        n = 10000, needs = "python" }) },
+    },
+    floors = { { "python Condition", label = "p50", at_most = 1 / 5, text = "1/5" } },
+  },
+  {
     id = "S1", title = "a program that starts and ends (one after the other, in turn)", unit = "ms",
     programs = {
       { "start", { "$PEERS/spawn", "$N",

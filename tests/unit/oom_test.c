@@ -232,6 +232,21 @@ static void test_making_queues(void **state) {
       "assert(mp.type(a) == 'Queue')");
 }
 
+static void test_locks(void **state) {
+  (void)state;
+  sweep(
+      "kept = kept or mp.Lock()\n"
+      "local l, c = mp.Lock{name = 'a name of more than twenty bytes'}, mp.Condition(mp.RLock())\n"
+      "assert(tostring(l):find('more than') and not kept:locked())\n"
+      "assert(l:acquire()); l:release()\n"
+      "assert(kept:with(function(...) return ... end, 1) == 1)\n"
+      "do local held <close> = c:guard(); assert(not held.abandoned) end\n"
+      "c:with(function()\n"
+      "  c:notify(); assert(not c:wait(0)); assert(c:wait_for(function() return 5 end) == 5)\n"
+      "end)\n"
+      "assert(not pcall(l.release, l) and not l:locked())");
+}
+
 static void test_scalars(void **state) {
   (void)state;
   sweep(
@@ -403,6 +418,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_opening_the_module),
       cmocka_unit_test(test_making_queues),
+      cmocka_unit_test(test_locks),
       cmocka_unit_test(test_scalars),
       cmocka_unit_test(test_tables),
       cmocka_unit_test(test_large_messages),

@@ -294,6 +294,55 @@ def bulk(kind, count, size, maxsize):
     result(count * size / (t1 - t0) / 1e6, "MB/s")
 
 
+def lock(kind, count):
+    l = ctx.RLock() if kind == "RLock" else ctx.Lock()
+    t0 = now()
+    for _ in range(count):
+        l.acquire()
+        l.release()
+    t1 = now()
+    check(l.acquire(False), "the lock is still held")
+    result(count / (t1 - t0), "/s")
+
+
+def condition_answer(c, gate, n):
+    c.acquire()
+    gate.enter()
+    for _ in range(n):
+        if not c.wait():
+            check(False, "wait was not notified")
+        c.notify()
+    c.release()
+    gate.leave(n)
+
+
+def condition(count, cores):
+    c = ctx.Condition()
+    gate = Gate()
+    if cores:
+        os.sched_setaffinity(0, {int(cores[1])})
+    p = start(condition_answer, c, gate, count + WARMUP)
+    if cores:
+        os.sched_setaffinity(0, {int(cores[0])})
+    gate.open(1)
+    c.acquire()
+    times = []
+    for i in range(1 - WARMUP, count + 1):
+        t = now()
+        c.notify()
+        if not c.wait(10):
+            check(False, "no answer to notify %d" % i)
+        t = now() - t
+        if i > 0:
+            times.append(t)
+    c.release()
+    check(gate.wait(1) == count + WARMUP, "the partner's count is wrong")
+    join([p])
+    times.sort()
+    result(times[math.ceil(count * 0.50) - 1] * 1e6, "us", "p50")
+    result(times[math.ceil(count * 0.99) - 1] * 1e6, "us", "p99")
+
+
 def nothing():
     pass
 
@@ -327,6 +376,10 @@ def main(work, *args):
         bulk(args[0], int(args[1]), int(args[2]), int(args[3]))
     elif work == "wait":
         wait(args[0], int(args[1]), int(args[2]))
+    elif work == "lock":
+        lock(args[0], int(args[1]))
+    elif work == "condition":
+        condition(int(args[0]), args[1:])
     elif work == "process":
         process(int(args[0]))
     else:
