@@ -14,8 +14,9 @@
 #include "base/debug.h"
 #include "lua/l_handle.h"
 
-/* Upvalues of __index; the first is the l_state, as everywhere. */
-enum { UP_METHODS = 2, UP_IPAIRS };
+/* Upvalues of __index; the first is the l_state, as everywhere. The last is the table of methods with one more
+ * entry, `true` for the field `value`, so that one look tells a field from a method. */
+enum { UP_METHODS = 2, UP_IPAIRS, UP_NAMES, UP_LAST = UP_NAMES };
 
 /* -- handles ------------------------------------------------------------------------------------- */
 
@@ -125,14 +126,17 @@ static bool key_is_value(lua_State *L) {
   return lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "value") == 0;
 }
 
+/* Pushes what the name at 2 stands for: a method, `true` for a field, or nil; returns its type. */
+static inline int push_named(lua_State *L) {
+  if (LMP_UNLIKELY(lua_gettop(L) != 2)) lua_settop(L, 2);
+  return lua_rawget(L, lua_upvalueindex(UP_NAMES));
+}
+
 static int v_index(lua_State *L) {
-  if (key_is_value(L)) {
+  if (push_named(L) == LUA_TBOOLEAN) {
     const l_array *u = l_array_self(L, 1, LMP_KIND_VALUE);
     l_elem_push_at(L, u->type, u->data);
-    return 1;
   }
-  lua_settop(L, 2);
-  lua_rawget(L, lua_upvalueindex(UP_METHODS));
   return 1;
 }
 
@@ -151,6 +155,12 @@ static int v_newindex(lua_State *L) {
 
 /* The operations on the element at `p`, their arguments from `arg` on. */
 static int elem_add(lua_State *L, const l_array *u, void *p, int arg) {
+  if (LMP_LIKELY(u->type == LMP_EL_I64 && lua_isinteger(L, arg))) {
+    uint64_t n = (uint64_t)lua_tointeger(L, arg);
+    n += lmp_add_ar64(p, n);
+    lua_pushinteger(L, (lua_Integer)n);
+    return 1;
+  }
   uint64_t n = l_elem_delta(L, arg, u->type);
   l_elem_push(L, u->type, lmp_elem_add(u->type, p, n));
   return 1;
@@ -228,8 +238,7 @@ static int a_index(lua_State *L) {
     l_elem_push_at(L, u->type, l_array_at(u, index_key(L, u)));
     return 1;
   }
-  lua_settop(L, 2);
-  lua_rawget(L, lua_upvalueindex(UP_METHODS));
+  push_named(L);
   return 1;
 }
 
@@ -360,13 +369,30 @@ static void push_ipairs(lua_State *L) {
   lua_settop(L, top + 1);
 }
 
+/* Pushes a copy of the table of methods at `idx`, with an entry for the field `value`. */
+static void push_names(lua_State *L, int idx, bool value) {
+  idx = lua_absindex(L, idx);
+  lua_createtable(L, 0, 64); /* roomy: few names share a place */
+  if (value) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "value");
+  }
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+}
+
 void l_index_function(lua_State *L, int st, uint32_t kind, lua_CFunction f) {
   lua_getiuservalue(L, st, L_UV_METAS);
   lua_rawgeti(L, -1, (lua_Integer)kind);
   lua_pushvalue(L, st);
   lua_getfield(L, -2, "__index");
   push_ipairs(L);
-  lua_pushcclosure(L, f, UP_IPAIRS);
+  push_names(L, -2, kind == LMP_KIND_VALUE);
+  lua_pushcclosure(L, f, UP_LAST);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 2);
 }

@@ -101,7 +101,7 @@ static inline void l_elem_push_at(lua_State *L, lmp_elem t, const void *p) {
 }
 
 /* l_index_function: replaces the __index of a kind's metatable, a table of methods, by a function with these
- * upvalues: the l_state, the table, the iterator of ipairs. */
+ * upvalues: the l_state, the table, the iterator of ipairs, all names. */
 void l_index_function(lua_State *L, int st, uint32_t kind, lua_CFunction f);
 
 /* -- methods of Arrays (l_bulk.c) ---------------------------------------------------------------- */

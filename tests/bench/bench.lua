@@ -5,6 +5,7 @@
 local here = arg[0]:gsub("/?[^/]*$", "")
 if here == "" then here = "." end
 local rows = dofile(here .. "/workloads.lua")
+for _, row in ipairs(dofile(here .. "/numbers.lua")) do rows[#rows + 1] = row end
 
 local options = { timeout = 120 }
 
@@ -170,11 +171,12 @@ end
 
 local function find_peers()
   vars.PEERS = options.peers or here .. "/peers"
-  for _, name in ipairs { "pipe", "zmq", "spin", "fork", "spawn", "poll" } do
+  for _, name in ipairs { "pipe", "zmq", "spin", "fork", "spawn", "poll", "plain" } do
     if executable(vars.PEERS .. "/" .. name) then
       have[name] = true
     else
-      missing[name] = name == "zmq" and "no libzmq to build with (libzmq3-dev)" or "not built"
+      missing[name] = name == "zmq" and "no libzmq to build with (libzmq3-dev)"
+        or name == "plain" and "no Lua to build with (liblua5.4-dev)" or "not built"
     end
   end
   vars.LUA = capture("command -v lua5.4")

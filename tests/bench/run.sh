@@ -32,6 +32,10 @@ case " $* " in
     build spin
     build spawn
     build poll
+    if pkg-config --exists lua5.4 2>/dev/null; then
+      # shellcheck disable=SC2046 # several words
+      build plain $(pkg-config --cflags --libs lua5.4)
+    fi
     if echo '#include <zmq.h>' | "$cc" -E - >/dev/null 2>&1; then build zmq -lzmq; fi
   else
     echo "bench: no C compiler: the C peers are skipped" >&2
