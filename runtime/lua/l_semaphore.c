@@ -60,16 +60,10 @@ static int sem_new(lua_State *L, const sem_kind *k) {
 static int semaphore_new(lua_State *L) { return sem_new(L, &kinds[PLAIN]); }
 static int bounded_new(lua_State *L) { return sem_new(L, &kinds[BOUNDED]); }
 
-/* -- methods ------------------------------------------------------------------------------------- */
+/* -- methods: the same for both, each with its own kind to check --------------------------------- */
 
-static l_obj *sem_check(lua_State *L, lmp_me **me, const sem_kind **k) {
-  const l_obj *u = l_test(L, 1);
-  *k = &kinds[u && u->kind == LMP_KIND_BOUNDED ? BOUNDED : PLAIN];
-  return l_check(L, 1, (*k)->id, me);
-}
-
-static lmp_err sem_wait(lua_State *L, const l_obj *u, lmp_me *me, const sem_kind *k,
-                        uint64_t deadline) {
+static inline lmp_err sem_wait(lua_State *L, const l_obj *u, lmp_me *me, const sem_kind *k,
+                               uint64_t deadline) {
   for (;;) {
     lmp_err e = k->acquire(me, u->o, deadline);
     if (LMP_LIKELY(e != LMP_E_INTR)) return e;
@@ -77,70 +71,82 @@ static lmp_err sem_wait(lua_State *L, const l_obj *u, lmp_me *me, const sem_kind
   }
 }
 
-static int s_acquire(lua_State *L) {
+static inline int sem_acquire(lua_State *L, const sem_kind *k) {
   lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
+  const l_obj *u = l_check(L, 1, k->id, &me);
   lmp_err e = sem_wait(L, u, me, k, l_deadline(L, 2));
   if (e) return l_result(L, true, e, NULL);
   lua_pushboolean(L, 1);
   return 1;
 }
 
-static int s_release(lua_State *L) {
-  lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
-  if (LMP_LIKELY(!k->release(me, u->o))) return 0;
-  if (k == &kinds[PLAIN]) {
-    return luaL_error(L, "'release' of %s: its value is %I, the greatest there is",
-                      luaL_tolstring(L, 1, NULL), (lua_Integer)LMP_SEMAPHORE_MAX);
+static LMP_COLD int too_often(lua_State *L, const l_obj *u, const sem_kind *k) {
+  const char *name = luaL_tolstring(L, 1, NULL);
+  if (k->id == LMP_KIND_SEMAPHORE) {
+    return luaL_error(L, "'release' of %s: its value is %I, the greatest there is", name,
+                      (lua_Integer)LMP_SEMAPHORE_MAX);
   }
   return luaL_error(L, "'release' of %s called more often than 'acquire': all of its %I are free",
-                    luaL_tolstring(L, 1, NULL), (lua_Integer)lmp_bounded_of(u->o)->bs_n);
+                    name, (lua_Integer)lmp_bounded_of(u->o)->bs_n);
 }
 
-static int s_guard(lua_State *L) {
+static inline int sem_release(lua_State *L, const sem_kind *k) {
   lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
+  const l_obj *u = l_check(L, 1, k->id, &me);
+  if (LMP_UNLIKELY(k->release(me, u->o))) return too_often(L, u, k);
+  return 0;
+}
+
+static inline int sem_guard(lua_State *L, const sem_kind *k) {
+  lmp_me *me;
+  const l_obj *u = l_check(L, 1, k->id, &me);
   l_guard *g = l_guard_push(L, 1, u, k->release);
   g->held = sem_wait(L, u, me, k, LMP_FOREVER) == LMP_OK;
   return 1;
 }
 
-static int s_with(lua_State *L) {
+static inline int sem_with(lua_State *L, const sem_kind *k) {
   lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
+  const l_obj *u = l_check(L, 1, k->id, &me);
   l_guard *g = l_guard_enter(L, u, k->release);
   g->held = sem_wait(L, u, me, k, LMP_FOREVER) == LMP_OK;
   return l_guard_run(L, g);
 }
 
-static uint32_t sem_value(const lmp_me *me, const l_obj *u) {
-  return u->kind == LMP_KIND_BOUNDED ? lmp_bounded_value(me->a, u->o) : lmp_semaphore_value(u->o);
+static inline uint32_t free_permits(lua_State *L, const sem_kind *k) {
+  lmp_me *me;
+  const l_obj *u = l_check(L, 1, k->id, &me);
+  return k->id == LMP_KIND_BOUNDED ? lmp_bounded_value(me->a, u->o) : lmp_semaphore_value(u->o);
 }
 
-static int s_value(lua_State *L) {
-  lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
-  lua_pushinteger(L, sem_value(me, u));
+static inline int sem_value(lua_State *L, const sem_kind *k) {
+  lua_pushinteger(L, free_permits(L, k));
   return 1;
 }
 
-static int s_locked(lua_State *L) {
-  lmp_me *me;
-  const sem_kind *k;
-  const l_obj *u = sem_check(L, &me, &k);
-  lua_pushboolean(L, sem_value(me, u) == 0);
+static inline int sem_locked(lua_State *L, const sem_kind *k) {
+  lua_pushboolean(L, free_permits(L, k) == 0);
   return 1;
 }
 
-static const luaL_Reg sem_meth[] = {
+#define METHOD(name)                                                         \
+  static int s_##name(lua_State *L) { return sem_##name(L, &kinds[PLAIN]); } \
+  static int b_##name(lua_State *L) { return sem_##name(L, &kinds[BOUNDED]); }
+METHOD(acquire)
+METHOD(release)
+METHOD(with)
+METHOD(guard)
+METHOD(value)
+METHOD(locked)
+
+static const luaL_Reg semaphore_meth[] = {
     {"acquire", s_acquire}, {"release", s_release}, {"with", s_with}, {"guard", s_guard},
     {"value", s_value},     {"locked", s_locked},   {NULL, NULL},
+};
+
+static const luaL_Reg bounded_meth[] = {
+    {"acquire", b_acquire}, {"release", b_release}, {"with", b_with}, {"guard", b_guard},
+    {"value", b_value},     {"locked", b_locked},   {NULL, NULL},
 };
 
 static const luaL_Reg sem_meta[] = {
@@ -159,9 +165,8 @@ static void constructor(lua_State *L, int st, lua_CFunction f, const char *name,
 }
 
 void l_semaphore_funcs(lua_State *L, int st) {
-  for (size_t i = 0; i < LMP_COUNT(kinds); i++) {
-    l_metatable(L, st, kinds[i].id, kinds[i].name, sem_meth, sem_meta);
-  }
+  l_metatable(L, st, LMP_KIND_SEMAPHORE, "Semaphore", semaphore_meth, sem_meta);
+  l_metatable(L, st, LMP_KIND_BOUNDED, "BoundedSemaphore", bounded_meth, sem_meta);
   constructor(L, st, semaphore_new, "Semaphore", "semaphore");
   constructor(L, st, bounded_new, "BoundedSemaphore", "bounded_semaphore");
 }

@@ -10,7 +10,8 @@
  *       of its round (there are two, in turn), and while it is not broken none is given up: so who takes the
  *       last one, and finds the attempt still going on, is the last to arrive, and the only one.
  *   BA2 a party keeps its place until it has seen how its attempt ended, and a place that is not free is not
- *       taken. So from the arrival of a party until it leaves, a round can only be completed if its own was:
+ *       taken. A free place keeps the number of the attempt that it was last used in, and is taken at most
+ *       once in an attempt: a swap that comes late does not take one that was used meanwhile. So from the arrival of a party until it leaves, a round can only be completed if its own was:
  *       a later one would need its place, or is in the other bank, which becomes the present one by
  *       completing its own. Hence, whatever came later: it was let go exactly if the count of rounds has
  *       changed.
@@ -39,6 +40,10 @@
 /* How often a waiting party looks whether the others live: their deaths are to be felt in less than a tenth
  * of a second. */
 #define PARTY_TICK (25 * LMP_MSEC)
+/* Each so many attempts a party spins as long as a wake-up may take. Where each party sleeps because the
+ * other one has to be woken first, spinning never pays, and is soon given up; but as soon as one is caught
+ * without sleeping, none sleeps any more. */
+#define SPIN_AGAIN 8
 /* Looks until it looks after all the dead of the family. */
 #define TICKS_REAP 16
 
@@ -92,7 +97,7 @@ static void break_attempt(lmp_me *me, lmp_barrier *b, lmp_bstate of) {
 
 /* Frees the caller's place. */
 static void leave(lmp_me *me, lmp_barrier *b, const lmp_party *p) {
-  lmp_store_rel64(place_at(me->a, b, p->state, p->index - 1), 0);
+  lmp_store_rel64(place_at(me->a, b, p->state, p->index - 1), place_word(p->state, 0));
   lmp_fence_sc(); /* BA4 */
   lmp_bstate s = lmp_load_acq64(&b->ba_state);
   while ((s & VACANCY) && !turn(me, b, &s, s & ~(VACANCY | WAITERS))) {
@@ -132,7 +137,8 @@ static lmp_err sleep_at(lmp_me *me, lmp_obj *o, lmp_bstate s, uint64_t bit, cons
 /* -- arriving --------------------------------------------------------------------------------------- */
 
 /* Looks for the first free place of the attempt of `s` and takes it: its number from 1. 0: all are taken,
- * or *at is one that an earlier attempt's party, *was, has not left. */
+ * or *at is one that an earlier attempt's party, *was, has not left; or the attempt is over. */
+#define OVER UINT32_MAX
 static uint32_t take_place(lmp_me *me, lmp_barrier *b, lmp_bstate s, lmp_place **at,
                            lmp_place *was) {
   *at = NULL;
@@ -141,7 +147,10 @@ static uint32_t take_place(lmp_me *me, lmp_barrier *b, lmp_bstate s, lmp_place *
     lmp_place *place = place_at(me->a, b, s, i);
     lmp_place seen = lmp_load_acq64(place);
     /* CRASH: after the swap: a party that has arrived is dead. */
-    if (seen == 0 && lmp_cas_ar64(place, &seen, place_word(s, me->id))) return i + 1;
+    while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {
+      if (lmp_cas_ar64(place, &seen, place_word(s, me->id))) return i + 1;
+    }
+    if (place_id(seen) == 0) return OVER;
     if (place_attempt(seen) != attempt_of(s)) {
       *at = place;
       *was = seen;
@@ -164,10 +173,12 @@ lmp_err lmp_barrier_arrive(lmp_me *me, lmp_obj *o, uint64_t deadline, lmp_party 
       break;
     }
     *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};
+    if (p->index == OVER) continue;
     if (p->index) {
-      s = lmp_load_acq64(&b->ba_state); /* after the swap of the place: BA1 */
-      if (same_attempt(s, p) && !(s & BROKEN)) {
-        p->last = p->index == b->ba_parties;
+      s = lmp_load_acq64(&b->ba_state);                    /* after the swap of the place: BA1 */
+      bool complete = rounds_of(s) != rounds_of(p->state); /* with us: BA2 */
+      if (complete || (same_attempt(s, p) && !(s & BROKEN))) {
+        p->last = !complete && p->index == b->ba_parties;
         e = LMP_OK;
         break;
       }
@@ -208,6 +219,7 @@ lmp_err lmp_barrier_await(lmp_me *me, lmp_obj *o, uint64_t deadline, const lmp_p
     if (e) {
       break_attempt(me, b, s);
     } else if (!spun) {
+      if (attempt_of(s) % SPIN_AGAIN == 0) me->spin = 0; /* the most there is */
       spun = !lmp_spin(me, state_word(b), (uint32_t)s, true);
     } else {
       e = sleep_at(me, o, s, WAITERS, NULL, 0, deadline);
@@ -263,7 +275,7 @@ uint32_t lmp_barrier_waiting(const lmp_arena *a, const lmp_obj *o) {
     uint32_t n = 0;
     while (n < b->ba_parties) { /* places are taken lowest first */
       lmp_place seen = lmp_load_acq64(place_at(a, b, s, n));
-      if (!seen || place_attempt(seen) != attempt_of(s)) break;
+      if (!place_id(seen) || place_attempt(seen) != attempt_of(s)) break;
       n++;
     }
     if (s & BROKEN) return 0;
@@ -385,7 +397,7 @@ static void barrier_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
            !lmp_cas_ar64(&b->ba_state, &s, (s & ~FLAGS) | BROKEN)) {
     }
     /* CRASH: before: the next reaper finds it broken, and the place. */
-    lmp_store_rel64(place, 0);
+    lmp_store_rel64(place, (uint64_t)place_attempt(seen) << 32);
   }
   lmp_fence_sc(); /* BA4 */
   s = lmp_load_acq64(&b->ba_state);
@@ -407,7 +419,7 @@ const char *lmp_barrier_valid(const lmp_arena *a, const lmp_obj *o) {
   if (b->ba_parties == 0 || b->ba_parties > LMP_BARRIER_MAX) return "parties";
   for (uint32_t i = 0; i < b->ba_parties; i++) {
     lmp_place seen = lmp_load_acq64(place_at(a, b, s, i));
-    bool taken = seen && place_attempt(seen) == attempt_of(s);
+    bool taken = place_id(seen) && place_attempt(seen) == attempt_of(s);
     if (taken && free_seen && !(s & BROKEN)) return "BA1: a gap in the places";
     free_seen |= !taken;
   }

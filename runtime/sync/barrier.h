@@ -13,7 +13,7 @@
 
 /* rounds:32 | attempt:29 | V:1 | W:1 | B:1. The lower half is slept on. See barrier.c. */
 typedef uint64_t lmp_bstate;
-/* A party's place in an attempt: attempt:32 | context id:32; 0: it is free. */
+/* A party's place in an attempt: attempt:32 | context id:32, 0: it is free since. */
 typedef uint64_t lmp_place;
 
 typedef struct lmp_barrier {

@@ -233,7 +233,11 @@ local mutants = {
   { "barrier_owes_nothing", "sync/barrier.c",
     "  lmp_owe(me, 0, state_word(b));\n  bool done", "  bool done" },
   { "barrier_no_recheck", "sync/barrier.c",
-    "      if (same_attempt(s, p) && !(s & BROKEN)) {\n        p->last", "      if (true) {\n        p->last" },
+    "if (complete || (same_attempt(s, p) && !(s & BROKEN))) {", "if (true) {" },
+  { "barrier_counts_twice", "sync/barrier.c",
+    "bool complete = rounds_of(s) != rounds_of(p->state);", "bool complete = false;" },
+  { "barrier_place_again", "sync/barrier.c",
+    "while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {", "while (place_id(seen) == 0) {" },
   { "barrier_leaves_early", "sync/barrier.c",
     "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n    if (p->index) {\n",
     "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n"

@@ -25,7 +25,8 @@ typedef struct ledger {
   uint32_t initial;
   bool breaks; /* the scene breaks the barrier by itself */
   bool resets;
-  bool other; /* a permit is released by another than its holder, who may be killed in it */
+  bool other;     /* a permit is released by another than its holder, who may be killed in it */
+  uint32_t quits; /* arrivals that ended otherwise */
   deeds did[SIM_MEMBERS];
 } ledger;
 _Static_assert(sizeof(ledger) <= WORLD_ROOM, "put back for each schedule");
@@ -274,7 +275,9 @@ static void wait_and_quit(sim_member *m) {
   do {
     e = lmp_barrier_arrive(&m->me, thing(), LMP_FOREVER, &p);
   } while (e == LMP_E_INTR);
-  if (e == LMP_OK) lmp_barrier_quit(&m->me, thing(), &p);
+  if (e) return;
+  now()->quits++;
+  lmp_barrier_quit(&m->me, thing(), &p);
 }
 
 /* Whoever sleeps rightly lacks parties, and the barrier is whole. */
@@ -317,8 +320,26 @@ static void check_wait(const lmp_obj *o, unsigned i, unsigned k) {
     sim_fail("BA2: broken, and the round is complete");
 }
 
+/* Of each complete round, all parties were let go, or killed before they knew. */
+static void check_rounds(const lmp_obj *o) {
+  const lmp_barrier *b = lmp_barrier_of(o);
+  uint32_t arrivals = round_of(b->ba_state) * b->ba_parties;
+  uint32_t known = 0;
+  uint32_t killed = 0;
+  for (unsigned i = 0; i < SIM_M; i++) {
+    killed += dead(i);
+    for (unsigned k = 0; k < now()->did[i].nwaits; k++) {
+      known += now()->did[i].wait[k].over && now()->did[i].wait[k].e == LMP_OK;
+    }
+  }
+  if (known > arrivals) sim_fail("let go by a round that never was");
+  if (known + killed + now()->quits < arrivals)
+    sim_fail("a round is complete, and a party of it was not let go");
+}
+
 static void barrier_finish(lmp_obj *o) {
   sim_member *m = checker();
+  check_rounds(o);
   lmp_barrier *b = lmp_barrier_of(o);
   const char *bad = lmp_barrier_valid(&m->a, o);
   if (bad) sim_fail(bad);
@@ -330,7 +351,7 @@ static void barrier_finish(lmp_obj *o) {
     }
   }
   for (uint32_t i = 0; i < 2 * b->ba_parties; i++) {
-    if (b->ba_place[i]) sim_fail("a place is not left");
+    if ((uint32_t)b->ba_place[i]) sim_fail("a place is not left");
   }
   lmp_barrier_reset(&m->me, o);
   lmp_party p[4];
