@@ -21,6 +21,19 @@ local function python(work, kind, n, ...)
   return { n = n, needs = "python", "$PYTHON", "$HERE/peers/py.py", work, kind, "$N", ... }
 end
 
+-- The row of a work of luamp/sem.lua and peers/py_sem.py.
+local function sem(id, title, unit, work, n, floor)
+  floor[1] = "python"
+  return {
+    id = id, title = title, unit = unit,
+    programs = {
+      { "luamp", { n = n.luamp, needs = "luamp", "$LUAMP", "$HERE/luamp/sem.lua", work, "$N" } },
+      { "python", { n = n.python, needs = "python", "$PYTHON", "$HERE/peers/py_sem.py", work, "$N" } },
+    },
+    floors = { floor },
+  }
+end
+
 local function c(program, work, n, ...)
   return { n = n, needs = program, "$PEERS/" .. program, work, "$N", ... }
 end
@@ -185,6 +198,13 @@ return {
     },
     floors = { { "python Process, fork", at_least = 6 } },
   },
+  sem("Yevent", "is_set of an Event", "/s", "is_set", { luamp = 10000000, python = 600000 }, { at_least = 5 }),
+  sem("Ysem", "acquire and release of a Semaphore, nobody else", "/s", "semaphore",
+    { luamp = 4000000, python = 2000000 }, { at_least = 1 }),
+  sem("Ybounded", "acquire and release of a BoundedSemaphore, nobody else", "/s", "bounded",
+    { luamp = 4000000, python = 2000000 }, { at_least = 1 }),
+  sem("Ybarrier", "a round of a Barrier of two", "us", "barrier", { luamp = 200000, python = 10000 },
+    { at_most = 1 / 5, text = "1/5" }),
   {
     id = "Wait", title = "round trip by way of one of 100 queues, all waited for at once", unit = "us",
     programs = {

@@ -232,17 +232,10 @@ local mutants = {
       .. "  lmp_os_futex_wake(state_word(b), INT32_MAX);\n", "" },
   { "barrier_owes_nothing", "sync/barrier.c",
     "  lmp_owe(me, 0, state_word(b));\n  bool done", "  bool done" },
-  { "barrier_no_recheck", "sync/barrier.c",
-    "if (complete || (same_attempt(s, p) && !(s & BROKEN))) {", "if (true) {" },
   { "barrier_counts_twice", "sync/barrier.c",
     "bool complete = rounds_of(s) != rounds_of(p->state);", "bool complete = false;" },
   { "barrier_place_again", "sync/barrier.c",
     "while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {", "while (place_id(seen) == 0) {" },
-  { "barrier_leaves_early", "sync/barrier.c",
-    "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n    if (p->index) {\n",
-    "    *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};\n"
-      .. "    if (p->index && p->index < b->ba_parties) lmp_store_rel64(place_at(me->a, b, s, p->index - 1),"
-      .. " place_word(s, me->id + 64));\n    if (p->index) {\n" },
   { "barrier_vacancy_unseen", "sync/barrier.c",
     "  if (at && lmp_load_acq64(at) != seen) return LMP_OK;\n", "" },
   { "barrier_all_wait", "sync/barrier.c",

@@ -1,0 +1,278 @@
+/* crash/chaos_sem.c: random SIGKILL on users of one primitive: chaos_sem [--seconds N] [--kills N] [--seed N] WHAT.
+ * SPDX-License-Identifier: MIT
+ *
+ * WHAT is semaphore, bounded, event or barrier. Workers use it in a loop, one is killed every millisecond or so
+ * and another takes its place. Nothing may stall; permits are exact in the end, and one of one is held by one
+ * at a time; rounds of a barrier go on, and how long the others took to feel a death is printed. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sync/barrier.h"
+#include "sync/event.h"
+#include "sync/semaphore.h"
+
+#define WORKERS 4u
+#define STALL (10 * LMP_SEC)
+#define PERMITS 3u
+#define FIRST 5u /* permits of the semaphore */
+
+/* What all processes see besides the arena. */
+typedef struct shared {
+  uint32_t stop, errors, holder, hold, held;
+  uint64_t moves; /* calls that went through */
+  uint64_t takes_begun, takes, gives_begun, gives;
+  uint64_t rounds, felt;
+  char error[128];
+} shared;
+
+static shared *s;
+static lmp_arena a;
+static lmp_me me;
+static lmp_handle h, one;
+static uint64_t seed = 1;
+
+static uint32_t pick(uint32_t n) {
+  seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return (uint32_t)((seed >> 33) % n);
+}
+
+static void fail(const char *what) {
+  if (lmp_add_ar32(&s->errors, 1) == 0) snprintf(s->error, sizeof s->error, "%s", what);
+}
+
+static void must(bool ok, const char *what) {
+  if (ok) return;
+  fprintf(stderr, "chaos_sem: %s\n", what);
+  exit(2);
+}
+
+static lmp_obj *obj(lmp_handle x) { return lmp_obj_at(&a, x.obj); }
+
+static void enter(void) {
+  uint32_t slot;
+  must(!lmp_proc_claim(&a, UINT32_MAX, &slot) && !lmp_proc_enter(&a, slot, lmp_proc_gen(&a, slot)),
+       "no slot");
+  must(!lmp_me_attach(&a, &me), "no context");
+}
+
+/* -- workers ------------------------------------------------------------------------------------ */
+
+static void moved(void) { lmp_add_ar64(&s->moves, 1); }
+
+/* Half of them give signals, half take them. */
+static void use_semaphore(unsigned worker) {
+  if (worker % 2) {
+    lmp_add_ar64(&s->takes_begun, 1);
+    if (lmp_semaphore_acquire(&me, obj(h), LMP_FOREVER)) fail("acquire");
+    lmp_add_ar64(&s->takes, 1);
+  } else if (lmp_semaphore_value(obj(h)) < 20) {
+    lmp_add_ar64(&s->gives_begun, 1);
+    if (lmp_semaphore_release(&me, obj(h))) fail("release");
+    lmp_add_ar64(&s->gives, 1);
+  } else {
+    lmp_os_sleep(lmp_os_now() + 20 * LMP_USEC);
+  }
+}
+
+static void use_bounded(unsigned worker) {
+  (void)worker;
+  if (lmp_bounded_acquire(&me, obj(h), LMP_FOREVER)) fail("acquire");
+  if (lmp_bounded_held(&a, obj(h), me.id) != 1) fail("a permit that was taken is not held");
+  if (lmp_bounded_acquire(&me, obj(one), LMP_FOREVER)) fail("acquire of the one");
+  uint32_t mine = (uint32_t)getpid();
+  lmp_store_rel32(&s->holder, mine);
+  for (unsigned i = 0; i < 20; i++) {
+    if (lmp_load_acq32(&s->holder) != mine) fail("two hold the one");
+  }
+  if (lmp_bounded_release(&me, obj(one))) fail("release of the one");
+  if (lmp_bounded_release(&me, obj(h))) fail("release");
+}
+
+static void use_event(unsigned worker) {
+  if (worker) {
+    if (lmp_event_wait(&me, obj(h), LMP_FOREVER)) fail("wait");
+  } else {
+    lmp_event_set(&me, obj(h));
+    lmp_event_clear(obj(h));
+    lmp_os_sleep(lmp_os_now() + pick(50) * LMP_USEC);
+  }
+}
+
+static void use_barrier(unsigned worker) {
+  lmp_party p;
+  while (worker == 0 && lmp_load_acq32(&s->hold)) {
+    lmp_store_rel32(&s->held, 1);
+    lmp_os_sleep(lmp_os_now() + 100 * LMP_USEC);
+  }
+  lmp_err e = lmp_barrier_arrive(&me, obj(h), LMP_FOREVER, &p);
+  if (!e) {
+    e = p.last ? lmp_barrier_release(&me, obj(h), &p)
+               : lmp_barrier_await(&me, obj(h), LMP_FOREVER, &p);
+  }
+  if (e == LMP_E_BROKEN) {
+    lmp_store_rel64(&s->felt, lmp_os_now());
+    if (lmp_barrier_broken(obj(h))) lmp_barrier_reset(&me, obj(h));
+  } else if (e) {
+    fail("wait");
+  } else {
+    lmp_add_ar64(&s->rounds, 1);
+  }
+}
+
+static const struct use {
+  const char *name;
+  void (*use)(unsigned worker);
+} uses[] = {{"semaphore", use_semaphore},
+            {"bounded", use_bounded},
+            {"event", use_event},
+            {"barrier", use_barrier}};
+
+static pid_t start(const struct use *u, unsigned worker) {
+  fflush(NULL);
+  pid_t pid = fork();
+  must(pid >= 0, "fork");
+  if (pid) return pid;
+  lmp_obj_forget(&a);
+  enter();
+  if (lmp_obj_hold(&me, h) || lmp_obj_hold(&me, one)) _exit(3);
+  while (!lmp_load_acq32(&s->stop)) {
+    u->use(worker);
+    moved();
+  }
+  lmp_obj_release_mine(&me);
+  lmp_me_detach(&me);
+  _exit(0);
+}
+
+/* -- the end ------------------------------------------------------------------------------------ */
+
+static void check_end(const struct use *u) {
+  lmp_reap_all(&me);
+  lmp_reap_all(&me);
+  if (u->use == use_semaphore) {
+    uint64_t v = lmp_semaphore_value(obj(h));
+    if (v + s->takes > FIRST + s->gives_begun || v + s->takes_begun < FIRST + s->gives)
+      fail("permits are not exact");
+  } else if (u->use == use_bounded) {
+    if (lmp_bounded_value(&a, obj(h)) != PERMITS || lmp_bounded_value(&a, obj(one)) != 1) {
+      fail("permits of the dead did not come back");
+    }
+  } else if (u->use == use_barrier) {
+    const char *bad = lmp_barrier_valid(&a, obj(h));
+    if (bad) fail(bad);
+  }
+  lmp_obj_unref(&me, h);
+  lmp_obj_unref(&me, one);
+  lmp_collect(&me);
+  if (lmp_memory_used(&a) != 0) fail("memory is not given back");
+  if (lmp_obj_count(&a) != 0) fail("objects stay");
+}
+
+static lmp_err make(const struct use *u) {
+  if (lmp_bounded_new(&me, NULL, 0, 1, &one)) return LMP_E_NOMEM;
+  if (u->use == use_semaphore) return lmp_semaphore_new(&me, NULL, 0, FIRST, &h);
+  if (u->use == use_bounded) return lmp_bounded_new(&me, NULL, 0, PERMITS, &h);
+  if (u->use == use_event) return lmp_event_new(&me, NULL, 0, &h);
+  return lmp_barrier_new(&me, NULL, 0, WORKERS, LMP_FOREVER, NULL, &h);
+}
+
+/* Until a death is felt by those who wait at the barrier, when nobody else looks: the greatest time, and
+ * the sum. Worker 0 is held back meanwhile. Returns who was killed. */
+static uint64_t longest, sum, nfelt;
+static unsigned feel(const pid_t *pids) {
+  unsigned w = 1 + pick(WORKERS - 1);
+  uint64_t end = lmp_os_now() + STALL;
+  lmp_store_rel32(&s->held, 0);
+  lmp_store_rel32(&s->hold, 1);
+  while (!(lmp_load_acq32(&s->held) && lmp_barrier_waiting(&a, obj(h)) == WORKERS - 1) &&
+         lmp_os_now() < end) {
+    lmp_os_sleep(lmp_os_now() + LMP_MSEC);
+  }
+  uint64_t killed = lmp_os_now();
+  kill(pids[w], SIGKILL);
+  waitpid(pids[w], NULL, 0);
+  while (lmp_load_acq64(&s->felt) < killed && lmp_os_now() < end) {
+    lmp_os_sleep(lmp_os_now() + LMP_MSEC);
+  }
+  uint64_t felt = lmp_load_acq64(&s->felt);
+  if (felt < killed) fail("a death is not felt");
+  if (felt - killed > longest) longest = felt - killed;
+  sum += felt - killed;
+  nfelt++;
+  lmp_store_rel32(&s->hold, 0);
+  return w;
+}
+
+int main(int argc, char **argv) {
+  static const struct option options[] = {{"seconds", required_argument, NULL, 't'},
+                                          {"kills", required_argument, NULL, 'k'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {0}};
+  uint64_t seconds = 8, most = UINT64_MAX, kills = 0, before = 0;
+  const struct use *u = NULL;
+  pid_t pids[WORKERS];
+  int c;
+  while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    if (c == 't') seconds = strtoull(optarg, NULL, 10);
+    if (c == 'k') most = strtoull(optarg, NULL, 10), seconds = 3600;
+    if (c == 's') seed = strtoull(optarg, NULL, 10);
+    if (c == '?') return 2;
+  }
+  for (size_t i = 0; i < LMP_COUNT(uses) && optind < argc; i++) {
+    if (strcmp(uses[i].name, argv[optind]) == 0) u = &uses[i];
+  }
+  must(u != NULL, "semaphore, bounded, event or barrier?");
+  s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must(s != MAP_FAILED, "mmap");
+  lmp_arena_config config = {.memory = 16u << 20, .nproc = 64, .nctx = 64, .nobj = 4096};
+  must(!lmp_arena_create(&a, &config), "arena");
+  a.kinds[LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind;
+  a.kinds[LMP_KIND_BOUNDED] = &lmp_bounded_kind;
+  a.kinds[LMP_KIND_EVENT] = &lmp_event_kind;
+  a.kinds[LMP_KIND_BARRIER] = &lmp_barrier_kind;
+  enter();
+  must(!make(u), "object");
+  for (unsigned i = 0; i < WORKERS; i++) pids[i] = start(u, i);
+  uint64_t end = lmp_os_now() + seconds * LMP_SEC;
+  uint64_t last = lmp_os_now();
+  while (kills < most && lmp_os_now() < end && !s->errors) {
+    lmp_os_sleep(lmp_os_now() + LMP_MSEC + pick(1000) * LMP_USEC);
+    unsigned w = pick(WORKERS);
+    if (u->use == use_barrier && kills % 64 == 0) {
+      w = feel(pids);
+    } else {
+      kill(pids[w], SIGKILL);
+      waitpid(pids[w], NULL, 0);
+    }
+    lmp_reap_all(&me);
+    pids[w] = start(u, w);
+    kills++;
+    if (s->moves != before) {
+      before = s->moves;
+      last = lmp_os_now();
+    } else if (lmp_os_now() > last + STALL) {
+      fail("nothing moves");
+    }
+  }
+  lmp_store_rel32(&s->stop, 1);
+  for (unsigned i = 0; i < WORKERS; i++) {
+    kill(pids[i], SIGKILL);
+    waitpid(pids[i], NULL, 0);
+    kills++;
+  }
+  check_end(u);
+  printf("%s: %llu kills, %llu calls, %llu through the barrier, %u errors %s\n", u->name,
+         (unsigned long long)kills, (unsigned long long)s->moves, (unsigned long long)s->rounds,
+         s->errors, s->error);
+  if (nfelt) {
+    printf("%llu deaths felt after %.1f ms on average, %.1f ms at most\n",
+           (unsigned long long)nfelt, (double)sum / (double)nfelt / 1e6, (double)longest / 1e6);
+  }
+  return s->errors != 0;
+}
