@@ -414,6 +414,27 @@ static void test_errors_of_a_child(void **state) {
       3);
 }
 
+static void test_semaphores_events_barriers(void **state) {
+  (void)state;
+  sweep(
+      "local s, b = mp.Semaphore(2, {name = long}), mp.BoundedSemaphore(100)\n"
+      "local e = mp.Event{name = 'an event'}\n"
+      "assert(s:with(function(x) return x .. 'y' end, 'x') == 'xy' and s:value() == 2)\n"
+      "do local held <close> = b:guard() assert(b:value() == 99 and not held.abandoned) end\n"
+      "assert(b:value() == 100 and not pcall(b.release, b))\n"
+      "e:set()\n"
+      "assert(e:wait() and not s:with(e.wait, mp.Event(), 0))\n");
+  sweep(
+      "local n = 0\n"
+      "local b = mp.Barrier(1, function() n = n + #long end, 5, {name = long})\n"
+      "assert(b:wait() == 1 and b.parties == 1 and n == #long)\n"
+      "assert(q:put(mp.Barrier(1, function() return long .. 'x', q end)))\n"
+      "local other = q:get()\n"
+      "b = nil\n"
+      "collectgarbage()\n"
+      "assert(other:wait() == 1 and mp.Barrier(30):wait(0) == nil)\n");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_opening_the_module),
@@ -430,6 +451,7 @@ int main(void) {
       cmocka_unit_test(test_encode_and_decode),
       cmocka_unit_test(test_stats_and_the_like),
       cmocka_unit_test(test_waiting),
+      cmocka_unit_test(test_semaphores_events_barriers),
       cmocka_unit_test(test_processes),
       cmocka_unit_test(test_errors_of_a_child),
   };
