@@ -6,15 +6,10 @@
  *   q:get([timeout])     -> v | nil, "timeout" | nil, "closed"
  *   q:put_many(list [, timeout]) -> n [, code]      q:get_many(max [, timeout]) -> list | nil, code */
 #include <stdio.h>
-#include <string.h>
 
-#include "base/debug.h"
+#include "lua/l_channel.h"
 #include "lua/l_handle.h"
-#include "lua/l_scalar.h"
 #include "lua/l_state.h"
-
-#define PUT_FLAGS L_HANDLES
-#define GET_FLAGS L_FUNCTIONS
 
 /* -- making -------------------------------------------------------------------------------------- */
 
@@ -46,58 +41,19 @@ static int queue_new(lua_State *L) {
 
 /* -- put ----------------------------------------------------------------------------------------- */
 
-/* true, or false and the code of an outcome; raises what is none. */
-static int put_result(lua_State *L, lmp_err e) {
-  if (e) return l_result(L, true, e, NULL);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-/* Numbers, short strings and flat tables of them need no buffers. */
-static lmp_err put_simple(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline,
-                          const uint8_t *bytes, size_t len) {
-  lmp_iov piece = {bytes, len};
-  lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
-  for (;;) {
-    size_t done;
-    lmp_err e = lmp_queue_put(me, u->o, &m, 1, deadline, &done);
-    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
-    l_interrupted(L);
-  }
-}
-
-/* Encodes anew after a signal: the hook that ran may have encoded something else. */
-static lmp_err put_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
-  l_codec *c = u->st->codec;
-  uint8_t bytes[L_FLAT_MAX];
-  size_t len = l_scalar_encode(L, 2, bytes);
-  if (!len && lua_type(L, 2) == LUA_TTABLE) len = l_flat_encode(L, c, 2, bytes);
-  if (len) return put_simple(L, u, me, deadline, bytes, len);
-  for (;;) {
-    size_t n;
-    size_t done;
-    l_encode_begin(c);
-    l_encode(L, c, 2, "message", PUT_FLAGS);
-    const lmp_msg *m = l_encoded(c, &n);
-    lmp_err e = lmp_queue_put(me, u->o, m, 1, deadline, &done);
-    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
-    l_interrupted(L);
-  }
-}
-
 static int q_put(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   luaL_checkany(L, 2);
   uint64_t deadline = l_deadline(L, 3);
-  return put_result(L, put_value(L, u, me, deadline));
+  return l_sent(L, l_send(L, u, me, u->o, 2, deadline));
 }
 
 static int q_put_nowait(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   luaL_checkany(L, 2);
-  return put_result(L, put_value(L, u, me, LMP_NOWAIT));
+  return l_sent(L, l_send(L, u, me, u->o, 2, LMP_NOWAIT));
 }
 
 /* The length of a list: its field n where that is a count, or #list. */
@@ -126,7 +82,7 @@ static const lmp_msg *encode_list(lua_State *L, l_codec *c, int arg, lua_Integer
     /* Only what may fail needs the name of its place. */
     if (lua_rawgeti(L, arg, i) > LUA_TSTRING)
       snprintf(root, sizeof root, "list[%lld]", (long long)i);
-    l_encode(L, c, -1, root, PUT_FLAGS);
+    l_encode(L, c, -1, root, L_SEND_FLAGS);
     lua_pop(L, 1); /* the list still holds it */
   }
   return l_encoded(c, n);
@@ -156,100 +112,11 @@ static int q_put_many(lua_State *L) {
 
 /* -- get ----------------------------------------------------------------------------------------- */
 
-/* The inbox of the state, or another one while an outer call is still reading that one (a module that a
- * message names is being required). Pushes one value. */
-static int box_gc(lua_State *L) {
-  lmp_inbox_fini(lua_touserdata(L, 1));
-  return 0;
-}
-
-static lmp_inbox *box_get(lua_State *L, l_state *st) {
-  if (LMP_LIKELY(!st->inbox_used)) return &st->inbox;
-  lmp_inbox *box = lua_newuserdatauv(L, sizeof *box, 0);
-  *box = (lmp_inbox){0};
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, box_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  if (!lmp_inbox_init(box)) luaL_error(L, "not enough memory");
-  return box;
-}
-
-/* Arguments of the protected decoders. */
-typedef struct decoding {
-  l_state *st;
-  const lmp_inbox *box;
-  uint32_t i; /* the message being decoded */
-  lua_Integer base;
-} decoding;
-
-static void decode_one(lua_State *L, l_state *st, const lmp_in *in) {
-  if (LMP_LIKELY(l_scalar_decode(L, in->data, in->len))) return;
-  if (l_decode(L, st->codec, in->data, in->len, in->handles, in->nhandles, GET_FLAGS)) {
-    luaL_error(L, "cannot rebuild a message: %s", lua_tostring(L, -1));
-  }
-}
-
-static int protected_one(lua_State *L) {
-  decoding *d = lua_touserdata(L, 1);
-  decode_one(L, d->st, &d->box->in[d->i]);
-  return 1;
-}
-
-/* Appends all messages of the inbox to the table at 2. */
-static int protected_all(lua_State *L) {
-  decoding *d = lua_touserdata(L, 1);
-  for (; d->i < d->box->n; d->i++) {
-    decode_one(L, d->st, &d->box->in[d->i]);
-    lua_rawseti(L, 2, d->base + d->i + 1);
-  }
-  return 0;
-}
-
-static void box_done(lmp_me *me, lmp_inbox *box) {
-  for (uint32_t i = 0; i < box->n; i++) lmp_inbox_done(me, box, i);
-  box->n = 0;
-}
-
-/* Decodes the one message of the box and pushes it. */
-static int push_message(lua_State *L, l_state *st, lmp_me *me, lmp_inbox *box) {
-  lmp_in *in = &box->in[0];
-  if (LMP_LIKELY(!in->block && !in->nhandles)) {
-    /* From the C stack: nothing to give back when decoding raises, and nothing of the inbox that a
-     * nested get could overwrite. */
-    uint64_t copy[512 / sizeof(uint64_t)];
-    lmp_in mine = {.data = (const uint8_t *)copy, .len = in->len};
-    lmp_assert(in->len <= sizeof copy);
-    memcpy(copy, in->data, in->len);
-    decode_one(L, st, &mine);
-    return 1;
-  }
-  decoding d = {.st = st, .box = box};
-  bool outer = st->inbox_used;
-  st->inbox_used = true;
-  lua_pushcfunction(L, protected_one);
-  lua_pushlightuserdata(L, &d);
-  int status = lua_pcall(L, 1, 1, 0);
-  st->inbox_used = outer;
-  box_done(me, box);
-  if (status) lua_error(L);
-  return 1;
-}
-
-static lmp_err get_wait(lua_State *L, l_obj *u, lmp_me *me, uint32_t max, uint64_t deadline,
-                        lmp_inbox *box) {
-  for (;;) {
-    lmp_err e = lmp_queue_get(me, u->o, max, deadline, box);
-    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
-    l_interrupted(L);
-  }
-}
-
 static int get_value(lua_State *L, l_obj *u, lmp_me *me, uint64_t deadline) {
-  lmp_inbox *box = box_get(L, u->st);
-  lmp_err e = get_wait(L, u, me, 1, deadline, box);
+  lmp_inbox *box = l_box(L, u->st);
+  lmp_err e = l_receive(L, u, me, u->o, 1, deadline, box);
   if (LMP_UNLIKELY(e)) return l_result(L, false, e, NULL);
-  return push_message(L, u->st, me, box);
+  return l_push_received(L, u->st, me, box, l_decode_value);
 }
 
 static int q_get(lua_State *L) {
@@ -264,28 +131,13 @@ static int q_get_nowait(lua_State *L) {
   return get_value(L, u, me, LMP_NOWAIT);
 }
 
-/* Appends what is in the box to the list at `list`; on an error gives all of it back first. */
-static void append_box(lua_State *L, l_state *st, lmp_me *me, lmp_inbox *box, int list,
-                       lua_Integer have) {
-  decoding d = {.st = st, .box = box, .base = have};
-  bool outer = st->inbox_used;
-  st->inbox_used = true;
-  lua_pushcfunction(L, protected_all);
-  lua_pushlightuserdata(L, &d);
-  lua_pushvalue(L, list);
-  int status = lua_pcall(L, 2, 0, 0);
-  st->inbox_used = outer;
-  box_done(me, box);
-  if (status) lua_error(L);
-}
-
 static int q_get_many(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
   lua_Integer max = luaL_checkinteger(L, 2);
   if (max < 1) luaL_argerror(L, 2, lua_pushfstring(L, "at least 1 expected, got %I", max));
   uint64_t deadline = l_deadline(L, 3);
-  lmp_inbox *box = box_get(L, u->st);
+  lmp_inbox *box = l_box(L, u->st);
   lua_Integer n = 0;
   uint32_t ask = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
   /* Before anything is taken: what raises now loses nothing. */
@@ -293,11 +145,11 @@ static int q_get_many(lua_State *L) {
   lua_pushinteger(L, 0);
   lua_setfield(L, -2, "n");
   int list = lua_gettop(L);
-  lmp_err e = get_wait(L, u, me, ask, deadline, box);
+  lmp_err e = l_receive(L, u, me, u->o, ask, deadline, box);
   if (e) return l_result(L, false, e, NULL);
   while (box->n) {
     uint32_t got = box->n;
-    append_box(L, u->st, me, box, list, n);
+    l_append_received(L, u->st, me, box, list, n);
     n += got;
     if (n == max) break;
     /* What cannot be rebuilt raises: it must not take along what this call has already. */
@@ -316,9 +168,9 @@ static int q_get_many(lua_State *L) {
 static int items_next(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
-  lmp_inbox *box = box_get(L, u->st);
-  if (get_wait(L, u, me, 1, LMP_FOREVER, box)) return 0;
-  return push_message(L, u->st, me, box);
+  lmp_inbox *box = l_box(L, u->st);
+  if (l_receive(L, u, me, u->o, 1, LMP_FOREVER, box)) return 0;
+  return l_push_received(L, u->st, me, box, l_decode_value);
 }
 
 static int q_items(lua_State *L) {
@@ -369,7 +221,7 @@ static int q_join(lua_State *L) {
   uint64_t deadline = l_deadline(L, 2);
   lmp_err e;
   while ((e = lmp_queue_join(me, u->o, deadline)) == LMP_E_INTR) l_interrupted(L);
-  return put_result(L, e);
+  return l_sent(L, e);
 }
 
 static int q_close(lua_State *L) {
