@@ -240,7 +240,9 @@ lmp_obj *lmp_obj_get(const lmp_arena *a, lmp_handle h);
  * destroys it when nobody else can reach it. No lock may be held. */
 void lmp_obj_ref(lmp_me *me, lmp_handle h);
 void lmp_obj_unref(lmp_me *me, lmp_handle h);
-/* lmp_obj_hold: takes hold of an object that was known before a fork; LMP_E_GONE when it ended. */
+/* lmp_obj_hold: takes hold of an object that was known before a fork, and of all that is in it; LMP_E_GONE
+ * when it ended, or nobody holds it and no message ever named it. Waits for a collector; no lock may be
+ * held. */
 LMP_NODISCARD lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h);
 /* lmp_obj_give: makes process `slot`, which is STARTING, a holder of an object that we hold. */
 void lmp_obj_give(lmp_me *me, lmp_handle h, uint32_t slot);
@@ -268,6 +270,10 @@ void lmp_obj_stamp(lmp_me *me, lmp_handle h);
 void lmp_collect(lmp_me *me);
 /* lmp_collect_if_due: the same, when enough objects were dropped for it to pay, `dropped` more. */
 void lmp_collect_if_due(lmp_me *me, uint32_t dropped);
+/* lmp_collect_pause: keeps collectors away, and finishes what a dead one had begun, until
+ * lmp_collect_resume, which takes what the first returned. One more lock may be taken meanwhile. */
+LMP_NODISCARD uint32_t lmp_collect_pause(lmp_me *me);
+void lmp_collect_resume(lmp_me *me, uint32_t condemned);
 /* lmp_collect_mark: for lmp_kind.trace. */
 void lmp_collect_mark(lmp_me *me, lmp_handle h);
 

@@ -8,6 +8,9 @@
  *      container, and a stamp never goes back; get takes hold of them before its commit, inside the critical section.
  *   G2 an object that is held, stamped in this epoch or marked in this epoch is alive, and looked
  *      through. Passes repeat until one finds nothing new to look through.
+ *   G3 from the last pass until all that was not found is DYING nobody takes hold of what nobody held:
+ *      lmp_obj_hold waits. The verdict is one store, hd_gc_verdict; whoever has the lock next after a
+ *      kill carries it out before anything else. So an object does not come back without its contents.
  * Why that is enough: the epoch grew before the first look. A live object whose container was looked
  * through before the object came into it was stamped then; if it had left before, its taker held it.
  * Reading the holders before the stamp sees one of them: a putter stamps before it lets go. */
@@ -65,21 +68,24 @@ static bool pass(lmp_me *me, uint32_t epoch) {
   return found;
 }
 
-/* Makes what was not found DYING in this context's name. */
-static uint32_t condemn(lmp_me *me, uint32_t epoch) {
+/* Makes what was not found DYING in this context's name: carries out the verdict, if there is one. */
+static uint32_t condemn(lmp_me *me) {
   lmp_arena *a = me->a;
+  uint32_t epoch = lmp_load_rlx32(&a->h->hd_gc_verdict);
   uint32_t hwm = lmp_load_acq32(&a->h->hd_obj_hwm);
   uint32_t n = 0;
+  if (epoch == 0) return 0;
   for (uint32_t i = 1; i < hwm; i++) {
     lmp_obj *o = lmp_obj_at(a, i);
     if (!obj_is_live(o) || lmp_load_acq32(&o->ob_sent) == 0 || obj_needed(o, epoch)) continue;
-    lmp_lock(me, &o->ob_lock); /* against lmp_obj_hold */
+    lmp_lock(me, &o->ob_lock); /* against lmp_obj_unref */
     if (obj_is_live(o) && lmp_load_acq32(&o->ob_sent) != 0 && !obj_needed(o, epoch)) {
       lmp_store_rel32(&o->ob_state, LMP_OBJ_STATE(LMP_OBJ_DYING, me->id));
       n++;
     }
     lmp_unlock(me, &o->ob_lock);
   }
+  lmp_store_rel32(&a->h->hd_gc_verdict, 0);
   return n;
 }
 
@@ -101,10 +107,21 @@ static bool collector_enter(lmp_me *me) {
   return true;
 }
 
+uint32_t lmp_collect_pause(lmp_me *me) {
+  lmp_lock(me, &me->a->h->hd_gc_lock);
+  return condemn(me);
+}
+
+void lmp_collect_resume(lmp_me *me, uint32_t condemned) {
+  lmp_unlock(me, &me->a->h->hd_gc_lock);
+  if (condemned) destroy_mine(me);
+}
+
 void lmp_collect(lmp_me *me) {
   lmp_hdr *h = me->a->h;
   lmp_check(me->depth == 0);
   if (!collector_enter(me)) return;
+  uint32_t n = condemn(me); /* CRASH: in the middle of it: the next one goes on */
   lmp_store_rlx32(&h->hd_gc_debt, 0);
   uint32_t epoch = lmp_load_rlx32(&h->hd_gc_epoch) + 1;
   if (epoch == 0) epoch = 1;
@@ -112,7 +129,7 @@ void lmp_collect(lmp_me *me) {
   lmp_fence_sc(); /* the epoch before the first look */
   while (pass(me, epoch)) {
   }
-  uint32_t n = condemn(me, epoch);
-  lmp_unlock(me, &h->hd_gc_lock);
-  if (n) destroy_mine(me);
+  lmp_store_rel32(&h->hd_gc_verdict, epoch);
+  n += condemn(me);
+  lmp_collect_resume(me, n);
 }

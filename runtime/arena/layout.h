@@ -71,7 +71,8 @@ typedef struct lmp_hdr {
   uint32_t hd_gc_debt;  /* objects dropped since the last run; only a hint */
   uint32_t
       hd_gc_scan; /* object that the collector looks through; its slot is not to be made anew */
-  uint32_t hd_pad4[12];
+  uint32_t hd_gc_verdict; /* epoch whose unneeded objects are to go, 0: none; under hd_gc_lock */
+  uint32_t hd_pad4[11];
 
   uint32_t hd_class_hint[LMP_CLASSES]; /* first span of the class that may have room; only hints */
 } lmp_hdr;

@@ -232,10 +232,13 @@ lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h) {
   lmp_arena *a = me->a;
   if (!lmp_obj_get(a, h)) return LMP_E_GONE;
   lmp_obj *o = lmp_obj_at(a, h.obj);
+  uint32_t condemned = lmp_collect_pause(me);
   lmp_lock(me, &o->ob_lock);
-  bool live = lmp_obj_get(a, h) != NULL;
+  /* Nobody's and never sent: somebody is about to end it, and what it names may be gone. */
+  bool live = lmp_obj_get(a, h) && (obj_held(o) || lmp_load_acq32(&o->ob_sent) != 0);
   if (live) lmp_obj_ref(me, h);
   lmp_unlock(me, &o->ob_lock);
+  lmp_collect_resume(me, condemned);
   return live ? LMP_OK : LMP_E_GONE;
 }
 

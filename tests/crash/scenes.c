@@ -112,6 +112,15 @@ static void hold_extra(sim_member *m) {
   if (!lmp_obj_get(&m->a, world_w.extra)) sim_fail("an object that is held is gone");
   lmp_obj_unref(&m->me, world_w.extra);
 }
+/* Takes hold of it anew, and of what the message in it names. */
+static void hold_and_take(sim_member *m) {
+  if (lmp_obj_hold(&m->me, world_w.extra)) return;
+  lmp_handle q = world_w.q[1];
+  world_w.q[1] = world_w.extra;
+  world_get(m, 1, 1, LMP_NOWAIT);
+  world_w.q[1] = q;
+  lmp_obj_unref(&m->me, world_w.extra);
+}
 static void send_extra(sim_member *m) {
   world_put(m, 0, WORLD_ID(who(m), 0), 5, world_w.extra, LMP_FOREVER);
   lmp_obj_unref(&m->me, world_w.extra);
@@ -307,6 +316,24 @@ static void o_cycle(void) {
   lmp_store_rlx32(&v->a.h->hd_gc_debt, 0);
 }
 
+/* It was sent once, V holds it, and in it is a message that names another queue. */
+static void o_inner(void) {
+  sim_member *v = &sim_k.m[SIM_V];
+  lmp_handle inner;
+  world_queue(0, 0);
+  world_queue(1, 0);
+  lmp_handle q = world_w.q[1];
+  if (lmp_queue_new(&v->me, NULL, 0, 0, &world_w.extra)) sim_fail("set-up");
+  if (world_put(v, 0, WORLD_ID(SIM_M, 1), 5, world_w.extra, LMP_NOWAIT)) sim_fail("set-up");
+  if (world_get(v, 0, 1, LMP_NOWAIT)) sim_fail("set-up");
+  if (lmp_queue_new(&v->me, NULL, 0, 0, &inner)) sim_fail("set-up");
+  world_w.q[1] = world_w.extra;
+  if (world_put(v, 1, WORLD_ID(SIM_M, 2), 5, inner, LMP_NOWAIT)) sim_fail("set-up");
+  world_w.q[1] = q;
+  world_w.put_ok[WORLD_ID(SIM_M, 2)] = false; /* it may go with its queue */
+  lmp_obj_unref(&v->me, inner);
+}
+
 static void starting(void) {
   sim_member *p = &sim_k.m[SIM_P];
   world_queue(0, 0);
@@ -373,6 +400,7 @@ const scene scenes[] = {
     {"collect_send_on", o_sent, {collect, get_and_send_on}, VICTIM_V | VICTIM_P, false},
     {"collect_cycle", o_cycle, {unref_extra, collect}, VICTIM_V | VICTIM_P, false},
     {"collect_two", o_sent, {collect, get_one, collect}, VICTIM_V | VICTIM_P, false},
+    {"collect_hold", o_inner, {unref_extra, hold_and_take}, VICTIM_V | VICTIM_P, false},
     {"join", q_join, {done_two, join}, VICTIM_V | VICTIM_P, false},
     {"join_two", q_join, {done_two, join, join}, VICTIM_V | VICTIM_P, false},
     {"enter", starting, {enter, put_one}, VICTIM_V | VICTIM_P, true},
