@@ -30,7 +30,7 @@ local luamp = {}
 
 ---An outcome that is no success:
 --- * `"timeout"`: the time was over, or there was none and the call would have had to wait
---- * `"closed"`: the queue is closed (and, for a `get`, empty)
+--- * `"closed"`: the queue is closed, or nobody holds the pipe's other end (and, to receive, nothing is left)
 --- * `"toolarge"`: the message can never fit into the family's memory
 --- * `"died"`: the process ended without a result
 --- * `"broken"`: the bytes are no message, or one that must not or cannot be rebuilt here; the barrier is broken
@@ -672,6 +672,97 @@ function SharedMemory:close() end
 ---@return "system"? code
 ---@return string? message
 function SharedMemory:unlink() end
+-- Pipe ------------------------------------------------------------------------------------------------
+
+---One end of a pipe: sends messages to, and receives them from, those who hold the other end.
+---
+---Messages keep their boundaries and their order. Several processes may send, and several receive, on one end;
+---each message goes to one of them, whole. A pipe holds as many messages as the family's memory does; then
+---`send` waits. What was sent is in the pipe, whatever becomes of the sender.
+---
+---**The end.** When no process holds the other end, and no message that can still be received names it, that is
+---the end of the stream: what was sent can be received, then `recv` returns `nil, "closed"`, and `send` returns
+---`false, "closed"` at once. A child holds the ends that its function reaches and no others, under `fork`, too; so a
+---parent that has started a child with one end closes its own handle on that end, and keeps the other.
+---
+---A Connection value is a handle: each is closed by itself, by `close`, at the end of its scope when it was
+---declared `<close>`, by the garbage collector, or with its process. It can be sent in a message, also through its
+---own pipe; an end in a message that nobody can receive any more is gone. In one Lua state all open handles on one
+---end are the same value. Using a closed one raises.
+---@class luamp.Connection
+---@field closed boolean whether this handle was closed
+---@field readable boolean whether it receives
+---@field writable boolean whether it sends
+local Connection = {}
+
+---@class luamp.PipeOptions
+---@field name? string of both ends; shows in `tostring` and in error messages
+
+---Two connected ends. Not duplex, the first only receives and the second only sends; the other way round raises.
+---@param duplex? boolean default true
+---@param options? luamp.PipeOptions
+---@return luamp.Connection first
+---@return luamp.Connection second
+---@overload fun(options: luamp.PipeOptions): luamp.Connection, luamp.Connection
+function luamp.Pipe(duplex, options) end
+
+---`Pipe` in lower case.
+---@param duplex? boolean
+---@param options? luamp.PipeOptions
+---@return luamp.Connection first
+---@return luamp.Connection second
+---@overload fun(options: luamp.PipeOptions): luamp.Connection, luamp.Connection
+function luamp.pipe(duplex, options) end
+
+---Sends a message: any value that a queue takes. Waits while the family's shared memory is full.
+---@param message any
+---@param timeout? number seconds
+---@return boolean sent
+---@return luamp.Code? code `"closed"`: nobody holds the other end; `"timeout"`; `"toolarge"`
+function Connection:send(message, timeout) end
+
+---Receives the first message. One that cannot be rebuilt here raises `cannot rebuild a message: …`, and is
+---consumed. Of a message that `send_bytes` sent it returns what `luamp.decode` makes of its bytes.
+---@param timeout? number seconds
+---@return any message `nil` where there is a code; or the message `nil`, and no code
+---@return luamp.Code? code `"closed"`: the end of the stream; `"timeout"`; `"broken"`: raw bytes that are no message
+---@return string? text what is broken
+function Connection:recv(timeout) end
+
+---Whether `recv` would not have to wait: there is a message, or the stream has ended. Takes nothing.
+---@param timeout? number seconds to wait for that; default 0
+---@return boolean
+function Connection:poll(timeout) end
+
+---Sends a string as it is, or the part of it that `s:sub(i, j)` is. The empty string is a message, too.
+---@param s string
+---@param i? integer default 1
+---@param j? integer default -1
+---@param timeout? number seconds
+---@return boolean sent
+---@return luamp.Code? code as of `send`
+function Connection:send_bytes(s, i, j, timeout) end
+
+---Receives the first message as bytes: what `send_bytes` sent; or the encoded form of what `send` sent, which
+---`luamp.decode` takes unless luamp's objects are in it, which are let go.
+---
+---A message longer than `maxlength` ends this direction for everybody: it and all that follows is dropped,
+---`readable` is false, further calls that receive raise, and the other end's `send` returns `false, "closed"`.
+---@param maxlength? integer
+---@param timeout? number seconds
+---@return string? bytes
+---@return luamp.Code? code `"closed"`, `"timeout"` or `"toolarge"`
+function Connection:recv_bytes(maxlength, timeout) end
+
+---`for message in connection:items() do`: receives as `recv` does, until the end of the stream or a `nil`
+---message. Raw bytes that are no message raise. The loop may be left by `break`.
+---@return fun(connection: luamp.Connection): any iterator
+---@return luamp.Connection connection
+function Connection:items() end
+
+---Closes this handle. Others on the same end stay open, in this process's children and elsewhere. Twice is
+---harmless.
+function Connection:close() end
 
 -- Process ---------------------------------------------------------------------------------------------
 
@@ -1067,7 +1158,7 @@ function luamp.sleep(seconds) end
 ---@return number seconds
 function luamp.time() end
 
----What luamp calls a value: `"Queue"`, `"Process"` (objects of all process classes, not the classes), or `nil`
+---What luamp calls a value: `"Queue"`, `"Connection"`, `"Process"` (objects of all process classes, not the classes), or `nil`
 ---for everything else. Raises without an argument.
 ---@param value any
 ---@return string? type

@@ -21,6 +21,9 @@ typedef struct lmp_kind {
   void (*destroy)(lmp_me *me, lmp_obj *obj);
   /* Calls lmp_collect_mark for every handle that the object's messages name; NULL where none can. */
   void (*trace)(lmp_me *me, lmp_obj *obj);
+  /* Others see the end of such an object: nobody waits for it longer than it takes to find out that it
+   * is due. Its trace is called while it is being destroyed, too, and marks what destroy looks at. */
+  bool seen_end;
   /* Whether a wait for the object would be over at once for this thread (mp.wait). Takes nothing, waits
    * for nothing, takes no lock. *flag: the wake-up flag at which whoever makes it ready looks, by
    * lmp_flag_wake after a full fence, on every way to become ready, death of a party included; where
@@ -49,10 +52,11 @@ typedef struct lmp_arena {
   uint64_t size;
   int fd, life_fd;
   unsigned cpus;
-  uint32_t proc;      /* own slot */
-  uint32_t *refs;     /* handles of this process on each object; under mu */
-  pthread_mutex_t mu; /* refs; a leaf: nothing is locked while it is held */
-  uint32_t dirty_max; /* free spans that may keep their pages */
+  uint32_t proc;       /* own slot */
+  uint32_t *refs;      /* handles of this process on each object; under mu */
+  pthread_mutex_t mu;  /* refs; a leaf: nothing is locked while it is held */
+  uint32_t dirty_max;  /* free spans that may keep their pages */
+  uint32_t debt_least; /* a collection that nobody asked for waits for so many drops; for tests */
   const lmp_kind *kinds[LMP_KIND_COUNT];
   /* A process was found dead; may be called twice. False: it is too early, call again. */
   bool (*on_death)(lmp_me *me, uint32_t slot);
@@ -244,6 +248,9 @@ void lmp_obj_unref(lmp_me *me, lmp_handle h);
  * when it ended, or nobody holds it and no message ever named it. Waits for a collector; no lock may be
  * held. */
 LMP_NODISCARD lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h);
+/* lmp_obj_entrust: gives up the reference of this process to an object that it just made: others, which
+ * were published, name it in their bodies and mark it in their trace. */
+void lmp_obj_entrust(lmp_me *me, lmp_handle h);
 /* lmp_obj_give: makes process `slot`, which is STARTING, a holder of an object that we hold. */
 void lmp_obj_give(lmp_me *me, lmp_handle h, uint32_t slot);
 /* lmp_obj_forget: forgets this process's references, after a fork: they were the parent's. */
@@ -268,8 +275,15 @@ void lmp_obj_stamp(lmp_me *me, lmp_handle h);
 /* lmp_collect: finds the objects that nobody holds and no reachable message names, and destroys them.
  * No lock may be held. */
 void lmp_collect(lmp_me *me);
-/* lmp_collect_if_due: the same, when enough objects were dropped for it to pay, `dropped` more. */
+/* lmp_collect_if_due: the same, when enough objects were dropped for it to pay, `dropped` more, or when it
+ * was asked for. */
 void lmp_collect_if_due(lmp_me *me, uint32_t dropped);
+/* lmp_collect_ask: something was dropped that was the last to name object `o`, or NULL: that named some.
+ * Asks for a collection where one might end an object whose end is seen. Collects nothing yet. */
+void lmp_collect_ask(lmp_me *me, const lmp_obj *o);
+static inline bool lmp_collect_asked(const lmp_arena *a) {
+  return lmp_load_acq32(&a->h->hd_gc_asked) != lmp_load_acq32(&a->h->hd_gc_done);
+}
 /* lmp_collect_pause: keeps collectors away, and finishes what a dead one had begun, until
  * lmp_collect_resume, which takes what the first returned. One more lock may be taken meanwhile. */
 LMP_NODISCARD uint32_t lmp_collect_pause(lmp_me *me);

@@ -72,7 +72,10 @@ typedef struct lmp_hdr {
   uint32_t
       hd_gc_scan; /* object that the collector looks through; its slot is not to be made anew */
   uint32_t hd_gc_verdict; /* epoch whose unneeded objects are to go, 0: none; under hd_gc_lock */
-  uint32_t hd_pad4[11];
+  uint32_t hd_gc_asked;   /* grows when a collection is wanted at once */
+  uint32_t hd_gc_done;    /* hd_gc_asked as it was before the last whole collection */
+  uint32_t hd_gc_flight;  /* 0: no object with an end that is seen is named by a message only */
+  uint32_t hd_pad4[8];
 
   uint32_t hd_class_hint[LMP_CLASSES]; /* first span of the class that may have room; only hints */
 } lmp_hdr;
@@ -184,6 +187,8 @@ typedef enum lmp_kind_id {
   LMP_KIND_VALUE,
   LMP_KIND_ARRAY,
   LMP_KIND_SHARED,
+  LMP_KIND_STREAM,     /* a queue inside of a pipe */
+  LMP_KIND_CONNECTION, /* an end of a pipe */
   LMP_KIND_COUNT
 } lmp_kind_id;
 

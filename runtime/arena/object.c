@@ -198,6 +198,7 @@ static bool obj_unheld(lmp_me *me, lmp_obj *o, uint32_t gen) {
   }
   lmp_unlock(me, &o->ob_lock);
   if (dying) lmp_obj_destroy(me, o);
+  if (sent) lmp_collect_ask(me, o);
   return sent;
 }
 
@@ -207,7 +208,8 @@ void lmp_collect_if_due(lmp_me *me, uint32_t dropped) {
   lmp_hdr *h = me->a->h;
   if (dropped) lmp_add_ar32(&h->hd_gc_debt, dropped);
   uint32_t debt = lmp_load_rlx32(&h->hd_gc_debt);
-  if (debt && debt >= lmp_load_rlx32(&h->hd_obj_hwm) / 16) lmp_collect(me);
+  bool due = debt > me->a->debt_least && debt >= lmp_load_rlx32(&h->hd_obj_hwm) / 16;
+  if (due || lmp_collect_asked(me->a)) lmp_collect(me);
 }
 
 void lmp_obj_unref(lmp_me *me, lmp_handle h) {
@@ -228,6 +230,19 @@ void lmp_obj_ref(lmp_me *me, lmp_handle h) {
   pthread_mutex_unlock(&a->mu);
 }
 
+void lmp_obj_entrust(lmp_me *me, lmp_handle h) {
+  lmp_arena *a = me->a;
+  lmp_obj *o = lmp_obj_at(a, h.obj);
+  /* A collector that looked at those others before they were there had begun its epoch by then. */
+  lmp_fence_sc();
+  lmp_obj_stamp(me, h);
+  pthread_mutex_lock(&a->mu);
+  lmp_assert(a->refs[h.obj] == 1);
+  a->refs[h.obj] = 0;
+  holder_clear(o, a->proc);
+  pthread_mutex_unlock(&a->mu);
+}
+
 lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h) {
   lmp_arena *a = me->a;
   if (!lmp_obj_get(a, h)) return LMP_E_GONE;
@@ -239,6 +254,7 @@ lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h) {
   if (live) lmp_obj_ref(me, h);
   lmp_unlock(me, &o->ob_lock);
   lmp_collect_resume(me, condemned);
+  if (lmp_collect_asked(a)) lmp_collect(me); /* by one who saw us at it, and left */
   return live ? LMP_OK : LMP_E_GONE;
 }
 

@@ -245,6 +245,6 @@ unsigned lmp_reap_all(lmp_me *me) {
   }
   lmp_obj_orphans(me);
   if (a->on_tick) a->on_tick(me);
-  if (lmp_load_rlx32(&a->h->hd_gc_debt)) lmp_collect(me);
+  if (lmp_load_rlx32(&a->h->hd_gc_debt) || lmp_collect_asked(a)) lmp_collect(me);
   return dying;
 }

@@ -77,7 +77,7 @@ static uint32_t trace_batch(lmp_me *me, lmp_queue *q, uint32_t from, lmp_qpos ta
   return lmp_qpos_count(pos);
 }
 
-static void queue_trace(lmp_me *me, lmp_obj *o) {
+void lmp_queue_trace(lmp_me *me, lmp_obj *o) {
   lmp_queue *q = lmp_queue_of(o);
   bool end = false;
   /* Under the putters' lock: one that read the last epoch for its stamp has committed when we get it, and
@@ -106,7 +106,7 @@ static bool queue_watch(lmp_me *me, lmp_obj *o, uint64_t **flag) {
 const lmp_kind lmp_queue_kind = {
     .name = "Queue",
     .destroy = queue_destroy,
-    .trace = queue_trace,
+    .trace = lmp_queue_trace,
     .watch = queue_watch,
 };
 

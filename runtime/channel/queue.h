@@ -92,6 +92,10 @@ LMP_NODISCARD lmp_err lmp_queue_put(lmp_me *me, lmp_obj *q, const lmp_msg *msgs,
 LMP_NODISCARD lmp_err lmp_queue_get(lmp_me *me, lmp_obj *q, uint32_t max, uint64_t deadline,
                                     lmp_inbox *box);
 
+/* lmp_queue_poll: waits until there is a message, or it is closed, and takes nothing; others may be
+ * faster then. LMP_E_TIMEOUT, LMP_E_INTR. */
+LMP_NODISCARD lmp_err lmp_queue_poll(lmp_me *me, lmp_obj *q, uint64_t deadline);
+
 /* lmp_queue_size: messages in it, exact at a moment during the call. */
 uint32_t lmp_queue_size(const lmp_obj *q);
 bool lmp_queue_full(const lmp_obj *q);

@@ -213,6 +213,31 @@ lmp_err lmp_queue_get(lmp_me *me, lmp_obj *o, uint32_t max, uint64_t deadline, l
   return box->n ? LMP_OK : e;
 }
 
+lmp_err lmp_queue_poll(lmp_me *me, lmp_obj *o, uint64_t deadline) {
+  lmp_queue *q = lmp_queue_of(o);
+  bool waiting = false;
+  lmp_err e = LMP_OK;
+  for (;;) {
+    lmp_qpos tail = lmp_load_acq64(&q->qt_pos);
+    /* Not the head first: it could be that of an emptier time. Beyond this tail, it says no less. */
+    uint32_t size = lmp_qpos_diff(tail, lmp_load_acq64(&q->qh_pos));
+    if (size > LMP_QUEUE_MAX / 2) continue;
+    if (size || lmp_qpos_closed(tail)) e = LMP_OK;
+    if (size || lmp_qpos_closed(tail) || e) break;
+    if (deadline == LMP_NOWAIT) {
+      e = LMP_E_TIMEOUT;
+      break;
+    }
+    e = wait_message(me, o, tail, deadline, &waiting);
+  }
+  if (LMP_UNLIKELY(waiting)) {
+    /* We take nothing: a wake that we took belongs to a getter. */
+    lmp_flag_wake(me->a, &q->qe_flag, lmp_qpos_word(&q->qt_pos), 1);
+    lmp_wait_end(me);
+  }
+  return e;
+}
+
 bool lmp_queue_drop(lmp_me *me, lmp_queue *q) {
   cursor c;
   lmp_lock(me, &q->qh_lock);
@@ -232,7 +257,10 @@ bool lmp_queue_drop(lmp_me *me, lmp_queue *q) {
   lmp_owe_none(me, 0);
   if (c.used_up) lmp_free(me, c.used_up);
   if (block) lmp_free(me, block);
-  if (handles) lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+  if (handles) {
+    lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+    lmp_collect_ask(me, NULL);
+  }
   return true;
 }
 

@@ -12,4 +12,7 @@ void lmp_queue_trim(lmp_me *me, lmp_queue *q);
  * objects that it names, beyond telling the collector. */
 bool lmp_queue_drop(lmp_me *me, lmp_queue *q);
 
+/* lmp_queue_trace: lmp_kind.trace of a queue. */
+void lmp_queue_trace(lmp_me *me, lmp_obj *o);
+
 #endif

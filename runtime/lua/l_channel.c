@@ -89,6 +89,14 @@ lmp_err l_receive(lua_State *L, l_obj *u, lmp_me *me, lmp_obj *q, uint32_t max, 
   }
 }
 
+lmp_err l_poll(lua_State *L, l_obj *u, lmp_me *me, lmp_obj *q, uint64_t deadline) {
+  for (;;) {
+    lmp_err e = lmp_queue_poll(me, q, deadline);
+    if (LMP_LIKELY(e != LMP_E_INTR)) return e;
+    interrupted(L, u);
+  }
+}
+
 int l_decode_value(lua_State *L, l_state *st, const lmp_in *in) {
   if (LMP_LIKELY(l_scalar_decode(L, in->data, in->len))) return 1;
   if (l_decode(L, st->codec, in->data, in->len, in->handles, in->nhandles, GET_FLAGS)) {

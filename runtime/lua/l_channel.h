@@ -30,6 +30,9 @@ void l_box_done(lmp_me *me, lmp_inbox *box);
 LMP_NODISCARD lmp_err l_receive(lua_State *L, l_obj *u, lmp_me *me, lmp_obj *q, uint32_t max,
                                 uint64_t deadline, lmp_inbox *box);
 
+/* l_poll: lmp_queue_poll that goes on after a signal. */
+LMP_NODISCARD lmp_err l_poll(lua_State *L, l_obj *u, lmp_me *me, lmp_obj *q, uint64_t deadline);
+
 /* Pushes what a message stands for, and returns how many values. May raise and run Lua code. */
 typedef int l_decoder(lua_State *L, l_state *st, const lmp_in *in);
 /* l_decode_value: the decoder of what l_send puts; raises `cannot rebuild a message: ...`. */

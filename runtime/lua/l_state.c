@@ -288,6 +288,7 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_lock_funcs(L, st);
   l_array_funcs(L, st);
   l_shared_funcs(L, st);
+  l_pipe_funcs(L, st);
   l_misc_funcs(L, st);
   l_wait_funcs(L, st);
   int module = lua_gettop(L);

@@ -7,7 +7,7 @@
 
 #include "base/debug.h"
 #include "channel/array.h"
-#include "channel/queue.h"
+#include "channel/pipe.h"
 #include "channel/shared.h"
 #include "os/os.h"
 #include "process/process.h"
@@ -26,6 +26,7 @@ const lmp_kind *const lmp_kinds[LMP_KIND_COUNT] = {
     [LMP_KIND_BOUNDED] = &lmp_bounded_kind, [LMP_KIND_EVENT] = &lmp_event_kind,
     [LMP_KIND_BARRIER] = &lmp_barrier_kind, [LMP_KIND_VALUE] = &lmp_value_kind,
     [LMP_KIND_ARRAY] = &lmp_array_kind,     [LMP_KIND_SHARED] = &lmp_shared_kind,
+    [LMP_KIND_STREAM] = &lmp_stream_kind,   [LMP_KIND_CONNECTION] = &lmp_conn_kind,
 };
 
 _Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");

@@ -17,7 +17,10 @@ static void process_destroy(lmp_me *me, lmp_obj *o) {
   lmp_process *p = lmp_process_of(o);
   uint64_t block = p->ps_result;
   if (!block) return;
-  if (p->ps_result_nh) lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+  if (p->ps_result_nh) {
+    lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+    lmp_collect_ask(me, NULL);
+  }
   lmp_lock(me, &p->ps_lock); /* against a collector that is looking through it */
   lmp_tx_begin(me);
   lmp_tx_owner(me, block, me->id);

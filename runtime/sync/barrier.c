@@ -374,7 +374,10 @@ static void give_back(lmp_me *me, uint64_t *block) {
 
 static void barrier_destroy(lmp_me *me, lmp_obj *o) {
   give_back(me, &lmp_barrier_of(o)->ba_block);
-  if (lmp_barrier_of(o)->ba_nhandles) lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+  if (lmp_barrier_of(o)->ba_nhandles) {
+    lmp_add_ar32(&me->a->h->hd_gc_debt, 1);
+    lmp_collect_ask(me, NULL);
+  }
   give_back(me, &lmp_barrier_of(o)->ba_action);
 }
 

@@ -161,7 +161,7 @@ static uint32_t check_objects(void) {
       blocks++;
     }
     blocks += other_blocks(o);
-    if (o->ob_kind != LMP_KIND_QUEUE) continue;
+    if (o->ob_kind != LMP_KIND_QUEUE && o->ob_kind != LMP_KIND_STREAM) continue;
     const char *bad = lmp_queue_valid(env->me, o);
     if (bad) fail(bad);
     blocks += queue_blocks(o);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "channel/pipe.h"
 #include "channel/segment.h"
 #include "check.h"
 
@@ -31,6 +32,8 @@ static const world_kind *kind_of(const lmp_obj *o) {
 
 void world_set_kinds(lmp_arena *a) {
   a->kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  a->kinds[LMP_KIND_STREAM] = &lmp_stream_kind;
+  a->kinds[LMP_KIND_CONNECTION] = &lmp_conn_kind;
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
     for (const world_kind *k = kind_lists[i]; k->id; k++) a->kinds[k->id] = k->kind;
   }
@@ -307,11 +310,72 @@ static void finish_kinds(void) {
   }
 }
 
+/* -- pipes -------------------------------------------------------------------------------------- */
+
+/* Players only: a reaper collects, too. */
+static void run_players(void) {
+  bool any = true;
+  while (any) {
+    any = false;
+    for (unsigned i = 0; i < 3; i++) {
+      if (sim_k.m[i].state != SIM_READY) continue;
+      sim_run(i, SIM_ALWAYS, SIM_ALWAYS);
+      any = true;
+    }
+  }
+}
+
+/* P4: nobody sleeps whom the collector would wake. */
+static void check_ends_are_seen(void) {
+  unsigned asleep = check_sleepers();
+  lmp_collect(&checker()->me);
+  if (check_sleepers() != asleep) sim_fail("stuck: the end of a stream was not seen");
+}
+
+/* P3; forgets the streams that are gone. Returns the objects of the pipe. */
+static uint32_t check_pipe(void) {
+  lmp_arena *a = &checker()->a;
+  uint32_t n = 0;
+  if (!world_w.ends[0].obj) return 0;
+  for (unsigned i = 0; i < 2; i++) {
+    lmp_obj *o = lmp_obj_get(a, world_w.ends[i]);
+    bool alone = !lmp_obj_get(a, world_w.ends[1 - i]);
+    n += o != NULL;
+    if (!o) continue;
+    const lmp_handle names[2] = {lmp_conn_of(o)->cn_in, lmp_conn_of(o)->cn_out};
+    for (unsigned k = 0; k < 2; k++) {
+      if (!names[k].obj) continue;
+      lmp_obj *stream = lmp_obj_get(a, names[k]);
+      if (!stream) sim_fail("P1: an end without its stream");
+      if (alone && !lmp_queue_closed(stream)) sim_fail("P3: the last end has an open stream");
+    }
+  }
+  const lmp_obj *first = world_w.itself ? lmp_obj_get(a, world_w.ends[0]) : NULL;
+  for (unsigned i = 0; first && i < LMP_HOLDER_WORDS; i++) {
+    if (first->ob_holders[i]) first = NULL;
+  }
+  if (first) sim_fail("P2: an end in its own stream stays");
+  const lmp_obj *fresh = lmp_obj_get(a, world_w.fresh);
+  if (fresh && lmp_queue_closed(fresh))
+    sim_fail("G5: a stream was closed that is another queue now");
+  for (unsigned i = 0; i < WORLD_QUEUES; i++) {
+    if (world_w.q[i].obj && !lmp_obj_get(a, world_w.q[i])) world_w.q[i] = (lmp_handle){0, 0};
+  }
+  return n;
+}
+
+/* -- all of it ---------------------------------------------------------------------------------- */
+
 void world_finish(bool killed) {
   sim_member *m = checker();
+  run_players();
+  if (sim_k.failure) return;
+  if (!killed && !sim_k.m[SIM_R].started && !sim_k.m[SIM_R2].started) check_ends_are_seen();
   sim_run_all();
   if (sim_k.failure) return;
   reap(killed);
+  check_ends_are_seen();
+  check_pipe();
   for (unsigned n = 0; check_sleepers() > 0; n++) {
     if (n > 20) sim_fail("stuck: relief does not help");
     relieve();
@@ -325,6 +389,7 @@ void world_finish(bool killed) {
   check_ledger();
   lmp_collect(&m->me);
   lmp_collect(&m->me);
+  uint32_t ends = check_pipe();
   check_all();
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
     if (world_w.q[i].obj) fill_and_drain(i);
@@ -333,6 +398,8 @@ void world_finish(bool killed) {
   check_all();
   if (world_w.leaky) return;
   if (lmp_memory_used(&m->a) != 0) sim_fail("memory is not given back");
-  uint32_t objects = world_w.objects + (world_w.q[0].obj ? 1 : 0) + (world_w.q[1].obj ? 1 : 0);
+  if (lmp_obj_get(&m->a, world_w.fresh)) ends++;
+  uint32_t objects =
+      ends + world_w.objects + (world_w.q[0].obj ? 1 : 0) + (world_w.q[1].obj ? 1 : 0);
   if (lmp_obj_count(&m->a) != objects) sim_fail("objects stay");
 }

@@ -18,6 +18,9 @@ typedef struct world {
   lmp_handle q[WORLD_QUEUES];
   uint32_t max[WORLD_QUEUES]; /* their greatest sizes */
   lmp_handle extra;           /* an object of the scene */
+  lmp_handle ends[2];         /* of the scene's pipe; its streams are queues 0 and 1 */
+  lmp_handle fresh;           /* a queue that the scene makes in the middle; nobody closes it */
+  bool itself;                /* the first end is only sent to itself */
   uint64_t block;             /* a block of the scene */
   uint32_t slot, gen;         /* a process slot of the scene */
   bool put_ok[WORLD_IDS];     /* put returned that it is in */
@@ -45,7 +48,7 @@ typedef struct scene {
   bool outside;                   /* V is no member yet */
 } scene;
 
-extern const scene scenes[], lock_scenes[], sem_scenes[], wait_scenes[];
+extern const scene scenes[], lock_scenes[], pipe_scenes[], sem_scenes[], wait_scenes[];
 
 /* What scenes with objects of another kind than queues bring along. */
 typedef struct world_kind {

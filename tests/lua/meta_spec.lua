@@ -23,9 +23,9 @@ local function words(list)
 end
 
 -- What the text declares: declared[owner][name] = {kind =, doc = lines above it, params = names}. The owners are
--- "luamp", "Queue" and "Process"; the fields and operators of a class are in declared["luamp.Queue"] and so on.
+-- "luamp" and the classes, such as "Queue"; the fields and operators of a class are in declared["luamp.Queue"].
 local function parse(text)
-  local declared = {luamp = {}, Queue = {}, Process = {}}
+  local declared = {luamp = {}, Queue = {}, Connection = {}, Process = {}}
   local doc, class = {}, nil
 
   local function declare(owner, name, kind, params)
@@ -65,10 +65,13 @@ end
 -- An object of each class whose methods are in its metatable, and the fields that some have.
 local objects = {
   Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
-  Barrier = mp.Barrier(1), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
+  Barrier = mp.Barrier(1), Connection = mp.Pipe(), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
   Value = mp.Value("i"), Array = mp.Array("i", 1), SharedMemory = assert(mp.SharedMemory{size = 1}),
 }
-local fields = {Barrier = {"parties", "n_waiting", "broken"}, Value = {"value"}, SharedMemory = {"name", "size"}}
+local fields = {
+  Connection = {"closed", "readable", "writable"}, Barrier = {"parties", "n_waiting", "broken"},
+  Value = {"value"}, SharedMemory = {"name", "size"},
+}
 
 -- The table of an object's methods, also where __index is a function that has it as an upvalue.
 local function methods(object)
@@ -217,8 +220,8 @@ describe("lualib/meta/luamp.lua", function()
   end)
 
   it("describes every function, and annotates its parameters in order", function()
-    for _, owner in ipairs{"luamp", "Queue", "Process", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "Lock",
-        "RLock", "Condition", "Value", "Array", "SharedMemory"} do
+    for _, owner in ipairs{"luamp", "Queue", "Connection", "Process", "Semaphore", "BoundedSemaphore", "Event",
+        "Barrier", "Lock", "RLock", "Condition", "Value", "Array", "SharedMemory"} do
       for name, entry in pairs(declared[owner]) do
         local where = owner .. "." .. name
         local params, prose = {}, false
