@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "check.h"
 
+#include "channel/array.h"
 #include "channel/segment.h"
 #include "sync/barrier.h"
 #include "sync/semaphore.h"
@@ -141,6 +142,9 @@ static void check_holders(const lmp_obj *o) {
 
 /* Blocks of objects that are no queues. */
 static uint32_t other_blocks(const lmp_obj *o) {
+  if (o->ob_kind == LMP_KIND_VALUE || o->ob_kind == LMP_KIND_ARRAY) {
+    return lmp_array_of(o)->ar_data != 0;
+  }
   const lmp_barrier *b = lmp_barrier_of(o);
   if (o->ob_kind == LMP_KIND_BARRIER) return (b->ba_block ? 1u : 0u) + (b->ba_action ? 1u : 0u);
   return o->ob_kind == LMP_KIND_BOUNDED && lmp_bounded_of(o)->bs_block != 0;

@@ -226,6 +226,12 @@ local mutants = {
     "  bit_clear(cond_of(o), id); /* before the word, by which a further reaper comes here */\n", "",
     "    lmp_store_rel32(word, 0); /* after: CRASH: before: another one is notified once more */\n  }\n",
     "    lmp_store_rel32(word, 0);\n  }\n  bit_clear(cond_of(o), id);\n", scenes = "cond" },
+  { "array_link_no_stamp", "channel/array.c", "    lmp_obj_stamp(me, h);\n", "", scenes = "array" },
+  { "array_link_blind", "channel/array.c", "  if (*word == 0) {", "  if (true) {", scenes = "array" },
+  { "array_block_untagged", "channel/array.c",
+    "  if (data) lmp_tx_owner(me, data, LMP_TAG_SHARED);\n", "", scenes = "array" },
+  { "array_trace_nothing", "channel/array.c",
+    "  if (rlock.obj) lmp_collect_mark(me, rlock);\n", "", scenes = "array" },
   { "sem_owes_nothing", "sync/semaphore.c", "  lmp_owe(me, 0, pos_word(s));\n  do {", "  do {" },
   { "sem_wakes_before", "sync/semaphore.c",
     "  lmp_owe(me, 0, pos_word(s));\n  do {",
@@ -275,7 +281,8 @@ local mutants = {
 }
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",
-  "arena/object", "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/pipe", "channel/queue",
+  "arena/object", "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/array",
+  "channel/bulk", "channel/elem", "channel/shared", "channel/pipe", "channel/queue",
   "channel/queue_get", "channel/queue_put", "sync/barrier", "sync/bell", "sync/bounded", "sync/condition",
   "sync/event", "sync/lock", "sync/semaphore", "sync/wait_any" }
 
@@ -322,7 +329,7 @@ local function rule(target, needs, command)
 end
 
 local machinery = {}
-for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_lock",
+for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_array", "scenes_lock",
   "scenes_pipe", "scenes_sem", "scenes_wait", "explore" } do
   local o = string.format("%s/base/x_%s.o", top, f)
   machinery[#machinery + 1] = o

@@ -23,8 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "channel/array.h"
 #include "channel/segment.h"
 #include "check.h"
+#include "sync/lock.h"
 
 #define LARGE 900u
 enum { MAIN, VICTIM, REAPER };
@@ -116,6 +118,16 @@ static void do_object(void) {
     lmp_obj_unref(&real.me, h);
   }
 }
+static void do_array(void) {
+  lmp_handle h;
+  lmp_handle lock;
+  if (lmp_array_new(&real.me, LMP_KIND_ARRAY, LMP_EL_U64, 100, NULL, 0, &h)) return;
+  uint64_t *p = lmp_array_data(&real.a, lmp_obj_at(&real.a, h.obj));
+  lmp_elem_add(LMP_EL_F64, p, lmp_bits_f64(1));
+  (void)!lmp_array_rlock(&real.me, lmp_obj_at(&real.a, h.obj), &lock);
+  lmp_obj_unref(&real.me, h);
+  lmp_collect(&real.me);
+}
 static void do_send(void) {
   lmp_iov iov = {"x", 1};
   lmp_handle h;
@@ -162,6 +174,7 @@ static const struct op {
     {"run", set_none, do_run, 1, 0},
     {"attach", set_none, do_attach, 1, 0},
     {"object", set_none, do_object, 1, 0},
+    {"array", set_none, do_array, 1, 0},
     {"send", set_inline, do_send, 1, 1},
     {"cancel", set_object, do_cancel, 1, 1},
     {"trim", set_none, do_trim, 1, 0},
@@ -444,6 +457,8 @@ static void make_place(place *p) {
   lmp_arena_config c = {.memory = LMP_ARENA_LEAST, .nproc = 6, .nctx = 6, .nobj = 12};
   must(lmp_arena_create(&p->a, &c) == LMP_OK, "no arena");
   p->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  p->a.kinds[LMP_KIND_ARRAY] = &lmp_array_kind;
+  p->a.kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
   p->a.cpus = 1; /* no spinning */
 }
 

@@ -19,7 +19,7 @@ lmp_obj *world_obj(lmp_handle h) { return lmp_obj_at(&checker()->a, h.obj); }
 
 /* -- kinds -------------------------------------------------------------------------------------- */
 
-static const world_kind *const kind_lists[] = {lock_kinds, sem_kinds};
+static const world_kind *const kind_lists[] = {array_kinds, lock_kinds, sem_kinds};
 
 static const world_kind *kind_of(const lmp_obj *o) {
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {

@@ -48,7 +48,8 @@ typedef struct scene {
   bool outside;                   /* V is no member yet */
 } scene;
 
-extern const scene scenes[], lock_scenes[], pipe_scenes[], sem_scenes[], wait_scenes[];
+extern const scene scenes[], array_scenes[], lock_scenes[], pipe_scenes[], sem_scenes[],
+    wait_scenes[];
 
 /* What scenes with objects of another kind than queues bring along. */
 typedef struct world_kind {
@@ -61,7 +62,7 @@ typedef struct world_kind {
   void (*finish)(lmp_obj *o);
 } world_kind;
 
-extern const world_kind lock_kinds[], sem_kinds[];
+extern const world_kind array_kinds[], lock_kinds[], sem_kinds[];
 /* world_set_kinds: makes all kinds known to an arena. */
 void world_set_kinds(lmp_arena *a);
 /* world_share: makes all members holders of an object that the checker made. */

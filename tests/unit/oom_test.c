@@ -247,6 +247,40 @@ static void test_locks(void **state) {
       "assert(not pcall(l.release, l) and not l:locked())");
 }
 
+static void test_numbers(void **state) {
+  (void)state;
+  sweep(
+      "local v = mp.Value('q', 5, {name = 'a name of more than twenty bytes'})\n"
+      "local a = mp.Array('d', {1, 2, 3})\n"
+      "v.value = v:add(1)\n"
+      "assert(v:exchange(7) == 6 and v:compare_exchange(7, 8))\n"
+      "a:set({4, 5}, 2)\n"
+      "assert(#a:table() == 3 and a:string() and select('#', a:unpack()) == 3)\n"
+      "for x in a:iter() do assert(x) end\n"
+      "for i, x in ipairs(a) do assert(a[i] == x) end\n"
+      "assert(not pcall(function() a[4] = 1 end) and not pcall(function() a[1] = 'x' end))\n"
+      "assert(v:with(function(x) return x.value end) == 8)\n"
+      "assert(a:get_lock():acquire()); a:get_lock():release()\n"
+      "q:put(a)\n"
+      "assert(q:get() == a)\n"
+      "mp.Array('c', long):sort()");
+}
+
+static void test_shared_memory(void **state) {
+  (void)state;
+  sweep(
+      "local shm = assert(mp.SharedMemory{size = 100})\n"
+      "assert(shm:unlink())\n"
+      "assert(shm:pack('i4z', 0, 5, 'text') == 9)\n"
+      "assert(select(2, shm:unpack('i4z')) == 'text')\n"
+      "shm:write(50, long:sub(1, 40))\n"
+      "assert(#shm:read() == 100 and shm.name and shm.size == 100)\n"
+      "local view = shm:array('i', 0, 1)\n"
+      "shm:close()\n"
+      "assert(view[1] == 5)\n"
+      "assert(select(2, mp.SharedMemory('luamp-there-is-none')) == 'system')");
+}
+
 static void test_scalars(void **state) {
   (void)state;
   sweep(
@@ -440,6 +474,8 @@ int main(void) {
       cmocka_unit_test(test_opening_the_module),
       cmocka_unit_test(test_making_queues),
       cmocka_unit_test(test_locks),
+      cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_shared_memory),
       cmocka_unit_test(test_scalars),
       cmocka_unit_test(test_tables),
       cmocka_unit_test(test_large_messages),
