@@ -9,6 +9,7 @@ case ${1-} in
   build) ;;
   tests)
     packages="$packages g++ binutils lua5.4 libedit2 libcmocka-dev lua-busted lua-check lua-cjson
+      lua-luv lua-cqueues
       clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind make spin python3"
     ;;
   *)

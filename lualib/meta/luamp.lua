@@ -760,6 +760,14 @@ function Connection:recv_bytes(maxlength, timeout) end
 ---@return luamp.Connection connection
 function Connection:items() end
 
+---A descriptor for the event loop of a host (epoll, libuv, cqueues): readable when `recv` would not block. Only to be
+---waited for: never read from it, nor close it. It belongs to this handle, is the same at every call, and is
+---closed with it; take it out of the loop before. It shows what is so after each call that receives through this
+---handle; when another process or handle has taken the message, it may stay readable until the next one. So
+---receive with timeout 0 when it is readable. Raises for an end that only sends, and when there are no descriptors.
+---@return integer fd
+function Connection:fileno() end
+
 ---Closes this handle. Others on the same end stay open, in this process's children and elsewhere. Twice is
 ---harmless.
 function Connection:close() end

@@ -55,10 +55,9 @@ static const l_kind *kind_of(uint32_t kind) {
   static const l_kind plain = {.size = sizeof(l_obj)};
   static const l_kind barrier = {.size = sizeof(l_obj), .values = 1}; /* its action */
   static const l_kind *const kinds[LMP_KIND_COUNT] = {
-      [LMP_KIND_VALUE] = &l_array_kind,
-      [LMP_KIND_ARRAY] = &l_array_kind,
-      [LMP_KIND_SHARED] = &l_shared_kind,
-      [LMP_KIND_BARRIER] = &barrier,
+      [LMP_KIND_VALUE] = &l_array_kind,     [LMP_KIND_ARRAY] = &l_array_kind,
+      [LMP_KIND_SHARED] = &l_shared_kind,   [LMP_KIND_BARRIER] = &barrier,
+      [LMP_KIND_CONNECTION] = &l_conn_kind,
   };
   return kinds[kind] ? kinds[kind] : &plain;
 }

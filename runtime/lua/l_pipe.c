@@ -7,6 +7,7 @@
  *   c:poll([timeout = 0])  -> boolean
  *   c:send_bytes(s [, i [, j [, timeout]]])     like send
  *   c:recv_bytes([maxlength [, timeout]])       -> s | nil, "closed" | nil, "timeout" | nil, "toolarge"
+ *   c:fileno()                                  -> descriptor
  *
  * A message of send_bytes is one byte, RAW, and its bytes; that of send begins with the version of the
  * message format, which is not RAW. recv takes the one for what mp.decode takes, recv_bytes the other
@@ -18,9 +19,41 @@
 #include "lua/l_channel.h"
 #include "lua/l_handle.h"
 #include "lua/l_state.h"
+#include "sync/bell.h"
 
 static const uint8_t RAW = 0;
 _Static_assert(LMP_FORMAT_VERSION != 0, "tells encoded messages from raw ones");
+
+/* The userdata of a connection. The bell is there from the first fileno on: number is 0 before. */
+typedef struct l_conn {
+  l_obj obj;
+  lmp_fdbell bell;
+  uint64_t bell_epoch; /* of the family in which it was opened: a child's parent owns it */
+} l_conn;
+
+static bool bell_ours(const l_conn *c) {
+  const lmp_family *f = c->obj.st->f;
+  return c->bell.number && f && !lmp_family_forked(f) && c->bell_epoch == f->epoch;
+}
+
+static void conn_ended(l_obj *u) {
+  l_conn *c = (l_conn *)u;
+  lmp_me *me;
+  if (c->bell.number == 0) return;
+  if (bell_ours(c) && lmp_family_me(u->st->f, &me) == LMP_OK) {
+    lmp_fdbell_close(me, &c->bell);
+  } else {
+    lmp_fdbell_forget(&c->bell);
+  }
+}
+
+const l_kind l_conn_kind = {.size = sizeof(l_conn), .ended = conn_ended};
+
+/* After something was received, or came too late: the descriptor shows what is so now. */
+static void show(l_obj *u, lmp_me *me) {
+  l_conn *c = (l_conn *)u;
+  if (LMP_UNLIKELY(c->bell.number) && bell_ours(c)) lmp_fdbell_show(me, &c->bell, u->o);
+}
 
 /* -- making -------------------------------------------------------------------------------------- */
 
@@ -146,6 +179,7 @@ static int c_recv(lua_State *L) {
   uint64_t deadline = l_deadline(L, 2);
   lmp_inbox *box = l_box(L, u->st);
   lmp_err e = l_receive(L, u, me, q, 1, deadline, box);
+  show(u, me);
   if (LMP_UNLIKELY(e)) return l_result(L, false, e, NULL);
   return l_push_received(L, u->st, me, box, decode_any);
 }
@@ -159,11 +193,13 @@ static int c_recv_bytes(lua_State *L) {
   uint64_t deadline = l_deadline(L, 3);
   lmp_inbox *box = l_box(L, u->st);
   lmp_err e = l_receive(L, u, me, q, 1, deadline, box);
+  show(u, me);
   if (LMP_UNLIKELY(e)) return l_result(L, false, e, NULL);
   const lmp_in *in = &box->in[0];
   if ((lua_Integer)in->len - (in->data[0] == RAW) > max) {
     l_box_done(me, box);
     lmp_conn_deafen(me, u->o);
+    show(u, me);
     return l_result(L, false, LMP_E_TOOLARGE, NULL);
   }
   return l_push_received(L, u->st, me, box, decode_bytes);
@@ -178,12 +214,30 @@ static int c_poll(lua_State *L) {
   return 1;
 }
 
+static int c_fileno(lua_State *L) {
+  lmp_me *me;
+  l_obj *u;
+  to_read(L, "fileno", &u, &me);
+  l_conn *c = (l_conn *)u;
+  if (c->bell.number && !bell_ours(c)) lmp_fdbell_forget(&c->bell);
+  if (c->bell.number == 0) {
+    lmp_err e = lmp_fdbell_open(me, &c->bell);
+    if (e) return l_raise(L, "'fileno': cannot make a descriptor", e);
+    c->bell_epoch = u->st->f->epoch;
+  }
+  show(u, me);
+  lua_pushinteger(L, c->bell.fd);
+  return 1;
+}
+
 static int items_next(lua_State *L) {
   lmp_me *me;
   l_obj *u;
   lmp_obj *q = to_read(L, "items", &u, &me);
   lmp_inbox *box = l_box(L, u->st);
-  if (l_receive(L, u, me, q, 1, LMP_FOREVER, box)) return 0;
+  lmp_err e = l_receive(L, u, me, q, 1, LMP_FOREVER, box);
+  show(u, me);
+  if (e) return 0;
   if (l_push_received(L, u->st, me, box, decode_any) == 1) return 1;
   return luaL_error(L, "'items': cannot rebuild a message: %s", lua_tostring(L, -1));
 }
@@ -238,6 +292,7 @@ static const luaL_Reg conn_meth[] = {
     {"send_bytes", c_send_bytes},
     {"recv_bytes", c_recv_bytes},
     {"items", c_items},
+    {"fileno", c_fileno},
     {"close", c_close},
     {NULL, NULL},
 };

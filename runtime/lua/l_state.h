@@ -51,7 +51,7 @@ typedef struct l_kind {
   /* It is at its end; raises nothing. */
   void (*ended)(l_obj *u);
 } l_kind;
-extern const l_kind l_array_kind, l_shared_kind;
+extern const l_kind l_array_kind, l_shared_kind, l_conn_kind;
 
 /* Registry slots: user values of the state's userdata. */
 enum {
