@@ -772,6 +772,173 @@ function Connection:fileno() end
 ---harmless.
 function Connection:close() end
 
+-- Dict, Namespace, List, Manager ------------------------------------------------------------------------
+
+---A hash table in shared memory that any number of processes read and change.
+---
+---`d[k]` reads, `d[k] = v` stores, `d[k] = nil` deletes, `#d` counts the entries (exactly, at a moment during the
+---call), and `for k, v in pairs(d)` walks: entries that are there throughout come exactly once, whatever is
+---stored and deleted meanwhile; others come once or not at all. Fields with the names of methods are the methods; `get` and
+---`set` reach entries of those names, too.
+---
+---**Keys** are strings, integers, floats and booleans. A float with an integer value is that integer, as in a table; `nil`,
+---NaN and everything else raise.
+---
+---**Values** are all that a Queue takes. A value is copied in when it is stored, and out when it is read: changing a
+---table that was read changes nothing in the dict. Store it again, or use `update`.
+---
+---**Each call is one step**: it happens as a whole or, when its process is killed, not at all. Readers never wait for long.
+---While memory is full, a store waits as a `put` does; what can never fit raises `toolarge`. A store also waits while an
+---`update` of that key runs in another process or thread. When that one is killed, the key has its old value and is free.
+---
+---A Dict value is a handle, as a Queue is, and travels and ends as one; a Dict may hold itself.
+---@class luamp.Dict
+---@field [string|number|boolean] any
+---@operator len: integer
+local Dict = {}
+
+---@class luamp.DictOptions
+---@field name? string shows in `tostring` and in error messages
+
+---An empty dict.
+---@param options? luamp.DictOptions
+---@return luamp.Dict
+function luamp.Dict(options) end
+
+---`Dict` in lower case.
+---@param options? luamp.DictOptions
+---@return luamp.Dict
+function luamp.dict(options) end
+
+---The value of a key, or `default` where there is none.
+---@param key string|number|boolean
+---@param default? any
+---@return any value
+function Dict:get(key, default) end
+
+---Stores a value; `nil` deletes the entry.
+---@param key string|number|boolean
+---@param value any
+function Dict:set(key, value) end
+
+---Stores a value if there is none.
+---@param key string|number|boolean
+---@param value any not `nil`
+---@return boolean stored
+function Dict:add(key, value) end
+
+---Adds to a number, as Lua adds; where there is none, to `initial`. Raises when the value is not a number.
+---@param key string|number|boolean
+---@param n? number 1 when absent
+---@param initial? number 0 when absent
+---@return number sum what was stored
+function Dict:incr(key, n, initial) end
+
+---Stores `new` if the value equals `old`; `nil` means no entry, in both places. Numbers are equal as they are in
+---Lua; other values when they are of the same content: tables, too, but two tables with several fields that were
+---filled in different orders may count as different.
+---@param key string|number|boolean
+---@param old any
+---@param new any
+---@return boolean replaced
+function Dict:replace(key, old, new) end
+
+---Deletes an entry and returns its value, or `default` where there was none.
+---@param key string|number|boolean
+---@param default? any
+---@return any value
+function Dict:pop(key, default) end
+
+---Stores and returns the first result of `f(old, …)`; `nil` deletes the entry. While `f` runs, the key is held: all others
+---see the old value, and those who want to change it wait. When `f` raises, nothing is changed and the error goes on.
+---
+---`f` may read and change everything else, other keys of the dict included; two that update each other's keys may
+---wait for each other for ever. Changing its own key raises `deadlock`. It must not yield.
+---@param key string|number|boolean
+---@param f fun(old: any, ...: any): any
+---@param ... any
+---@return any new
+function Dict:update(key, f, ...) end
+
+---The keys, as a list. Keys that are there throughout the call are in it once.
+---@return (string|number|boolean)[]
+function Dict:keys() end
+
+---Deletes the entries, one after the other; what others store meanwhile may stay.
+function Dict:clear() end
+
+---A Dict for fields: `ns.field = value`, `ns.field`, `pairs(ns)`. It has no methods, so any name can be a field.
+---@class luamp.Namespace
+---@field [string|number|boolean] any
+local Namespace = {}
+
+---An empty namespace.
+---@param options? luamp.DictOptions
+---@return luamp.Namespace
+function luamp.Namespace(options) end
+
+---`Namespace` in lower case.
+---@param options? luamp.DictOptions
+---@return luamp.Namespace
+function luamp.namespace(options) end
+
+---A list in shared memory. `l[i]` is `nil` where there is no element; `l[i] = v` changes one or, behind the last one,
+---appends; `l[#l] = nil` takes the last one off. There are no holes: `nil` elsewhere, and places beyond, raise. `ipairs(l)` and
+---`pairs(l)` go from the first to the last, as it is when they come there. Values are as in a Dict. Each call
+---is one step, `table` excepted.
+---@class luamp.List
+---@field [integer] any
+---@operator len: integer
+local List = {}
+
+---An empty list.
+---@param options? luamp.DictOptions
+---@return luamp.List
+function luamp.List(options) end
+
+---`List` in lower case.
+---@param options? luamp.DictOptions
+---@return luamp.List
+function luamp.list(options) end
+
+---Appends an element.
+---@param value any not `nil`
+function List:append(value) end
+
+---Inserts an element at `i`; those from there on move up, which takes time in proportion. Raises unless 1 <= `i` <= `#l + 1`.
+---@param i integer
+---@param value any not `nil`
+function List:insert(i, value) end
+
+---Takes the element at `i`, or the last one, out of the list; those behind it move down. `nil` when there is none at
+---`#l + 1`, or none at all; raises for other places.
+---@param i? integer
+---@return any value
+function List:pop(i) end
+
+---The elements from `i` to `j` as a table. They are read one after the other: where others insert and take out meanwhile, one
+---may be missed or come twice.
+---@param i? integer 1 when absent
+---@param j? integer the length when absent
+---@return any[]
+function List:table(i, j) end
+
+---@class luamp.Manager
+---@field dict fun(content?: table): luamp.Dict a Dict with a copy of the table's entries
+---@field list fun(content?: any[]): luamp.List a List with a copy of the table's elements
+---@field Namespace fun(options?: luamp.DictOptions): luamp.Namespace
+---@field Queue fun(maxsize?: integer): luamp.Queue
+---@field shutdown fun() does nothing
+
+---A table with `dict`, `list` and the constructors of this module under their names, for scripts that know them from
+---Python's `Manager`. It starts no server: the objects are those of `luamp.Dict` and so on.
+---@return luamp.Manager
+function luamp.Manager() end
+
+---`Manager` in lower case.
+---@return luamp.Manager
+function luamp.manager() end
+
 -- Process ---------------------------------------------------------------------------------------------
 
 ---A process: to be started by this one, or known from elsewhere.

@@ -154,6 +154,8 @@ static inline void lmp_owns(lmp_me *me) {
 
 /* lmp_ctx_dead: its thread is gone. One load. */
 bool lmp_ctx_dead(const lmp_arena *a, uint32_t index);
+/* lmp_ctx_is: context `id` is alive and still that of the thread that took it under this cx_serial. */
+bool lmp_ctx_is(const lmp_arena *a, uint32_t id, uint32_t serial);
 /* lmp_proc_dead: the process is gone: all its contexts are dead and its life byte is free. */
 bool lmp_proc_dead(const lmp_arena *a, uint32_t slot);
 
@@ -244,10 +246,16 @@ lmp_obj *lmp_obj_get(const lmp_arena *a, lmp_handle h);
  * destroys it when nobody else can reach it. No lock may be held. */
 void lmp_obj_ref(lmp_me *me, lmp_handle h);
 void lmp_obj_unref(lmp_me *me, lmp_handle h);
+/* lmp_obj_unref_named: lmp_obj_unref for an object whose container, while it names it, also answers for
+ * its end: the collector is not asked. */
+void lmp_obj_unref_named(lmp_me *me, lmp_handle h);
 /* lmp_obj_hold: takes hold of an object that was known before a fork, and of all that is in it; LMP_E_GONE
  * when it ended, or nobody holds it and no message ever named it. Waits for a collector; no lock may be
  * held. */
 LMP_NODISCARD lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h);
+/* lmp_obj_hold_leaf: the same for an object that names no others: does not wait for a collector, and does
+ * not run one. No lock may be held. */
+LMP_NODISCARD lmp_err lmp_obj_hold_leaf(lmp_me *me, lmp_handle h);
 /* lmp_obj_entrust: gives up the reference of this process to an object that it just made: others, which
  * were published, name it in their bodies and mark it in their trace. */
 void lmp_obj_entrust(lmp_me *me, lmp_handle h);

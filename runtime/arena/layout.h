@@ -131,7 +131,8 @@ typedef struct lmp_ctx {
   lmp_life cx_life;   /* held by the thread; see os.h */
   uint32_t cx_state;  /* LMP_CTX_STATE; changes by CAS */
   uint32_t cx_reaper; /* who reaps it, see LMP_CLAIM_ID */
-  uint32_t cx_pad0[4];
+  uint32_t cx_serial; /* grows whenever a thread takes it: with the id, a name that stays unique */
+  uint32_t cx_pad0[3];
 
   /* From here on written by the owner, and by its reaper. Words are named by offset. */
   uint32_t cx_want[LMP_WANTS];   /* internal locks it holds or is about to take */
@@ -189,6 +190,10 @@ typedef enum lmp_kind_id {
   LMP_KIND_SHARED,
   LMP_KIND_STREAM,     /* a queue inside of a pipe */
   LMP_KIND_CONNECTION, /* an end of a pipe */
+  LMP_KIND_LARGE,      /* a large value of a dict or a list; no script sees it */
+  LMP_KIND_DICT,
+  LMP_KIND_NAMESPACE,
+  LMP_KIND_LIST,
   LMP_KIND_COUNT
 } lmp_kind_id;
 

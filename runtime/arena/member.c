@@ -85,6 +85,7 @@ lmp_err lmp_me_attach(lmp_arena *a, lmp_me *me) {
       return e;
     }
     *me = (lmp_me){.a = a, .c = c, .id = i + 1, .bell_fd = -1};
+    lmp_store_rel32(&c->cx_serial, lmp_load_rlx32(&c->cx_serial) + 1);
     lmp_store_rel32(&c->cx_state, LMP_CTX_STATE(LMP_CTX_LIVE, a->proc));
     return LMP_OK;
   }
@@ -109,6 +110,15 @@ bool lmp_ctx_dead(const lmp_arena *a, uint32_t index) {
   /* The state first: the mark of a slot's last owner must not be taken for that of its next one. */
   return (lmp_load_acq32(&c->cx_state) & 0xff) == LMP_CTX_LIVE &&
          (lmp_load_acq32(lmp_os_life_word(&c->cx_life)) & LMP_LIFE_DEAD);
+}
+
+bool lmp_ctx_is(const lmp_arena *a, uint32_t id, uint32_t serial) {
+  const lmp_ctx *c = &a->ctxs[id - 1];
+  if ((lmp_load_acq32(&c->cx_state) & 0xff) != LMP_CTX_LIVE) return false;
+  uint32_t life = lmp_load_acq32(lmp_os_life_word((lmp_life *)(uintptr_t)&c->cx_life));
+  /* 0: on its way out, or killed there. The serial last: while it is the same, what was seen before was
+   * that thread's. */
+  return life != 0 && !(life & LMP_LIFE_DEAD) && lmp_load_acq32(&c->cx_serial) == serial;
 }
 
 bool lmp_proc_dead(const lmp_arena *a, uint32_t slot) {

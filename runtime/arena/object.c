@@ -189,17 +189,21 @@ void lmp_obj_destroy(lmp_me *me, lmp_obj *o) {
  * collector, which the return value asks for. */
 static bool obj_unheld(lmp_me *me, lmp_obj *o, uint32_t gen) {
   bool dying = false;
-  bool sent = false;
+  bool last = false;
   lmp_lock(me, &o->ob_lock);
+  /* Looked at before the holders: who takes an object out of the one container that names it holds it, then
+   * clears ob_sent. And after them: a putter stamps, then lets go. */
+  bool sent = lmp_load_acq32(&o->ob_sent) != 0;
   if (obj_state(o) == LMP_OBJ_LIVE && lmp_load_acq32(&o->ob_gen) == gen && !obj_held(o)) {
-    sent = lmp_load_acq32(&o->ob_sent) != 0;
+    last = true;
+    sent = sent || lmp_load_acq32(&o->ob_sent) != 0;
     dying = !sent;
     if (dying) lmp_store_rel32(&o->ob_state, LMP_OBJ_STATE(LMP_OBJ_DYING, me->id));
   }
   lmp_unlock(me, &o->ob_lock);
   if (dying) lmp_obj_destroy(me, o);
-  if (sent) lmp_collect_ask(me, o);
-  return sent;
+  if (last && sent) lmp_collect_ask(me, o);
+  return last && sent;
 }
 
 /* Running the collector costs in proportion to the objects there are: it pays when so many were
@@ -212,7 +216,8 @@ void lmp_collect_if_due(lmp_me *me, uint32_t dropped) {
   if (due || lmp_collect_asked(me->a)) lmp_collect(me);
 }
 
-void lmp_obj_unref(lmp_me *me, lmp_handle h) {
+/* True: nobody holds it any more. */
+static bool obj_drop(lmp_me *me, lmp_handle h) {
   lmp_arena *a = me->a;
   lmp_obj *o = lmp_obj_at(a, h.obj);
   pthread_mutex_lock(&a->mu);
@@ -220,7 +225,15 @@ void lmp_obj_unref(lmp_me *me, lmp_handle h) {
   bool last = --a->refs[h.obj] == 0;
   if (last) holder_clear(o, a->proc);
   pthread_mutex_unlock(&a->mu);
-  if (last && !obj_held(o)) lmp_collect_if_due(me, obj_unheld(me, o, h.gen));
+  return last && !obj_held(o);
+}
+
+void lmp_obj_unref(lmp_me *me, lmp_handle h) {
+  if (obj_drop(me, h)) lmp_collect_if_due(me, obj_unheld(me, lmp_obj_at(me->a, h.obj), h.gen));
+}
+
+void lmp_obj_unref_named(lmp_me *me, lmp_handle h) {
+  if (obj_drop(me, h)) (void)obj_unheld(me, lmp_obj_at(me->a, h.obj), h.gen);
 }
 
 void lmp_obj_ref(lmp_me *me, lmp_handle h) {
@@ -255,6 +268,16 @@ lmp_err lmp_obj_hold(lmp_me *me, lmp_handle h) {
   lmp_unlock(me, &o->ob_lock);
   lmp_collect_resume(me, condemned);
   if (lmp_collect_asked(a)) lmp_collect(me); /* by one who saw us at it, and left */
+  return live ? LMP_OK : LMP_E_GONE;
+}
+
+lmp_err lmp_obj_hold_leaf(lmp_me *me, lmp_handle h) {
+  if (!lmp_obj_get(me->a, h)) return LMP_E_GONE;
+  lmp_obj *o = lmp_obj_at(me->a, h.obj);
+  lmp_lock(me, &o->ob_lock);
+  bool live = lmp_obj_get(me->a, h) != NULL;
+  if (live) lmp_obj_ref(me, h);
+  lmp_unlock(me, &o->ob_lock);
   return live ? LMP_OK : LMP_E_GONE;
 }
 

@@ -282,6 +282,8 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_message_funcs(L, lua_gettop(L) - 1);
   lua_remove(L, -2);
   l_queue_funcs(L, st);
+  l_dict_funcs(L, st);
+  l_list_funcs(L, st);
   l_semaphore_funcs(L, st);
   l_event_funcs(L, st);
   l_barrier_funcs(L, st);

@@ -122,6 +122,8 @@ void l_array_funcs(lua_State *L, int st);
 void l_shared_funcs(lua_State *L, int st);
 void l_pipe_funcs(lua_State *L, int st);
 void l_misc_funcs(lua_State *L, int st);
+void l_dict_funcs(lua_State *L, int st);
+void l_list_funcs(lua_State *L, int st);
 void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
 void l_process_core(lua_State *L, int st);

@@ -7,6 +7,8 @@
 
 #include "base/debug.h"
 #include "channel/array.h"
+#include "channel/dict.h"
+#include "channel/list.h"
 #include "channel/pipe.h"
 #include "channel/shared.h"
 #include "os/os.h"
@@ -20,13 +22,15 @@
 _Thread_local lmp_me_cache lmp_me_last;
 
 const lmp_kind *const lmp_kinds[LMP_KIND_COUNT] = {
-    [LMP_KIND_PROCESS] = &lmp_process_kind, [LMP_KIND_QUEUE] = &lmp_queue_kind,
-    [LMP_KIND_LOCK] = &lmp_lock_kind,       [LMP_KIND_RLOCK] = &lmp_rlock_kind,
-    [LMP_KIND_CONDITION] = &lmp_cond_kind,  [LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind,
-    [LMP_KIND_BOUNDED] = &lmp_bounded_kind, [LMP_KIND_EVENT] = &lmp_event_kind,
-    [LMP_KIND_BARRIER] = &lmp_barrier_kind, [LMP_KIND_VALUE] = &lmp_value_kind,
-    [LMP_KIND_ARRAY] = &lmp_array_kind,     [LMP_KIND_SHARED] = &lmp_shared_kind,
-    [LMP_KIND_STREAM] = &lmp_stream_kind,   [LMP_KIND_CONNECTION] = &lmp_conn_kind,
+    [LMP_KIND_PROCESS] = &lmp_process_kind,     [LMP_KIND_QUEUE] = &lmp_queue_kind,
+    [LMP_KIND_LOCK] = &lmp_lock_kind,           [LMP_KIND_RLOCK] = &lmp_rlock_kind,
+    [LMP_KIND_CONDITION] = &lmp_cond_kind,      [LMP_KIND_SEMAPHORE] = &lmp_semaphore_kind,
+    [LMP_KIND_BOUNDED] = &lmp_bounded_kind,     [LMP_KIND_EVENT] = &lmp_event_kind,
+    [LMP_KIND_BARRIER] = &lmp_barrier_kind,     [LMP_KIND_VALUE] = &lmp_value_kind,
+    [LMP_KIND_ARRAY] = &lmp_array_kind,         [LMP_KIND_SHARED] = &lmp_shared_kind,
+    [LMP_KIND_STREAM] = &lmp_stream_kind,       [LMP_KIND_CONNECTION] = &lmp_conn_kind,
+    [LMP_KIND_LARGE] = &lmp_large_kind,         [LMP_KIND_DICT] = &lmp_dict_kind,
+    [LMP_KIND_NAMESPACE] = &lmp_namespace_kind, [LMP_KIND_LIST] = &lmp_list_kind,
 };
 
 _Static_assert(offsetof(lmp_family, a) == 0, "on_death gets from the arena to the family");

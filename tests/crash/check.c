@@ -3,6 +3,8 @@
 #include "check.h"
 
 #include "channel/array.h"
+#include "channel/dict.h"
+#include "channel/list.h"
 #include "channel/segment.h"
 #include "sync/barrier.h"
 #include "sync/semaphore.h"
@@ -142,6 +144,13 @@ static void check_holders(const lmp_obj *o) {
 
 /* Blocks of objects that are no queues. */
 static uint32_t other_blocks(const lmp_obj *o) {
+  uint32_t n = 0;
+  const char *bad = NULL;
+  if (o->ob_kind == LMP_KIND_LARGE) return *(const uint64_t *)(const void *)o->ob_body != 0;
+  if (o->ob_kind == LMP_KIND_DICT) bad = lmp_dict_valid(env->me, (lmp_obj *)(uintptr_t)o, &n);
+  if (o->ob_kind == LMP_KIND_LIST) bad = lmp_list_valid(env->me, (lmp_obj *)(uintptr_t)o, &n);
+  if (bad) fail(bad);
+  if (n) return n;
   if (o->ob_kind == LMP_KIND_VALUE || o->ob_kind == LMP_KIND_ARRAY) {
     return lmp_array_of(o)->ar_data != 0;
   }

@@ -377,8 +377,8 @@ static int replay(const scene *sc, const char *text) {
   return bad != NULL;
 }
 
-static const scene *const scene_lists[] = {scenes,      array_scenes, lock_scenes,
-                                           pipe_scenes, sem_scenes,   wait_scenes};
+static const scene *const scene_lists[] = {scenes,     array_scenes, lock_scenes, pipe_scenes,
+                                           sem_scenes, wait_scenes,  dict_scenes};
 
 static void visit(const scene *sc, unsigned scale, uint64_t seed) {
   struct timespec t0, t1;

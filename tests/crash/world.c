@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "channel/entry.h"
 #include "channel/pipe.h"
 #include "channel/segment.h"
 #include "check.h"
@@ -19,7 +20,7 @@ lmp_obj *world_obj(lmp_handle h) { return lmp_obj_at(&checker()->a, h.obj); }
 
 /* -- kinds -------------------------------------------------------------------------------------- */
 
-static const world_kind *const kind_lists[] = {array_kinds, lock_kinds, sem_kinds};
+static const world_kind *const kind_lists[] = {array_kinds, lock_kinds, sem_kinds, dict_kinds};
 
 static const world_kind *kind_of(const lmp_obj *o) {
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {
@@ -32,6 +33,7 @@ static const world_kind *kind_of(const lmp_obj *o) {
 
 void world_set_kinds(lmp_arena *a) {
   a->kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
+  a->kinds[LMP_KIND_LARGE] = &lmp_large_kind;
   a->kinds[LMP_KIND_STREAM] = &lmp_stream_kind;
   a->kinds[LMP_KIND_CONNECTION] = &lmp_conn_kind;
   for (unsigned i = 0; i < LMP_COUNT(kind_lists); i++) {

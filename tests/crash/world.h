@@ -49,7 +49,7 @@ typedef struct scene {
 } scene;
 
 extern const scene scenes[], array_scenes[], lock_scenes[], pipe_scenes[], sem_scenes[],
-    wait_scenes[];
+    wait_scenes[], dict_scenes[];
 
 /* What scenes with objects of another kind than queues bring along. */
 typedef struct world_kind {
@@ -62,7 +62,7 @@ typedef struct world_kind {
   void (*finish)(lmp_obj *o);
 } world_kind;
 
-extern const world_kind array_kinds[], lock_kinds[], sem_kinds[];
+extern const world_kind array_kinds[], lock_kinds[], sem_kinds[], dict_kinds[];
 /* world_set_kinds: makes all kinds known to an arena. */
 void world_set_kinds(lmp_arena *a);
 /* world_share: makes all members holders of an object that the checker made. */

@@ -67,19 +67,20 @@ local objects = {
   Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
   Barrier = mp.Barrier(1), Connection = mp.Pipe(), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
   Value = mp.Value("i"), Array = mp.Array("i", 1), SharedMemory = assert(mp.SharedMemory{size = 1}),
+  Dict = mp.Dict(), Namespace = mp.Namespace(), List = mp.List(),
 }
 local fields = {
   Connection = {"closed", "readable", "writable"}, Barrier = {"parties", "n_waiting", "broken"},
   Value = {"value"}, SharedMemory = {"name", "size"},
 }
 
--- The table of an object's methods, also where __index is a function that has it as an upvalue.
+-- The table of an object's methods, also where __index is a function that has it as an upvalue. A Namespace has none.
 local function methods(object)
   local index = debug.getmetatable(object).__index
   if type(index) == "table" then return index end
   for i = 1, math.huge do
     local name, value = debug.getupvalue(index, i)
-    assert(name, "__index has no upvalue with the methods")
+    if not name then return {} end
     if type(value) == "table" then return value end
   end
 end
@@ -104,7 +105,7 @@ local function look()
     exported.Process[name] = type(value)
   end
   -- Of the metamethods those that a script writes as an operator.
-  local silent = {__gc = true, __index = true, __newindex = true, __name = true, __metatable = true,
+  local silent = {__gc = true, __pairs = true, __index = true, __newindex = true, __name = true, __metatable = true,
     __tostring = true, __luamp_class = true, __close = true}
   local function operators(class, object)
     for name in pairs(debug.getmetatable(object)) do
@@ -220,9 +221,10 @@ describe("lualib/meta/luamp.lua", function()
   end)
 
   it("describes every function, and annotates its parameters in order", function()
-    for _, owner in ipairs{"luamp", "Queue", "Connection", "Process", "Semaphore", "BoundedSemaphore", "Event",
-        "Barrier", "Lock", "RLock", "Condition", "Value", "Array", "SharedMemory"} do
-      for name, entry in pairs(declared[owner]) do
+    local owners = {"luamp", "Process"}
+    for class in pairs(objects) do owners[#owners + 1] = class end
+    for _, owner in ipairs(owners) do
+      for name, entry in pairs(declared[owner] or {}) do
         local where = owner .. "." .. name
         local params, prose = {}, false
         for _, line in ipairs(entry.doc) do
@@ -253,6 +255,7 @@ describe("lualib/meta/luamp.lua", function()
   it("declares options that the functions know", function()
     local calls = {
       ["luamp.QueueOptions"] = function(options) local _ = mp.Queue(nil, options) end,
+      ["luamp.DictOptions"] = mp.Dict,
       ["luamp.LockOptions"] = function(options) local _ = {mp.Lock(options), mp.RLock(options)} end,
       ["luamp.ValueOptions"] = function(options) local _ = mp.Value("i", options) end,
       ["luamp.SharedMemoryOptions"] = function(options) local _ = mp.SharedMemory(options) end,

@@ -388,6 +388,38 @@ static void test_encode_and_decode(void **state) {
       "assert(v == nil and code == 'broken')");
 }
 
+static void test_dicts(void **state) {
+  (void)state;
+  sweep(
+      "local d = mp.Dict{name = 'a name of more than twenty bytes'}\n"
+      "d.x, d[1], d[long], d.t = 1, 'two', {3, q}, long\n"
+      "assert(d.x == 1 and d[long][2] == q and d.t == long and #d == 4)\n"
+      "assert(d:incr('x', 2) == 3 and d:replace('t', long, {long}) and d:replace(1, 'two', 2))\n"
+      "assert(d:update('t', function(old, x) return {old[1], x} end, 7)[2] == 7)\n"
+      "assert(d:add('new', d) and not d:add('new', 1) and d:pop('new') == d and d:get('no', 5) == "
+      "5)\n"
+      "local n = 0\n"
+      "for k, v in pairs(d) do n = n + 1 end\n"
+      "assert(n == 4 and #d:keys() == 4)\n"
+      "d:clear()\n"
+      "d.x = nil\n"
+      "assert(#d == 0)");
+}
+
+static void test_lists_and_the_like(void **state) {
+  (void)state;
+  sweep(
+      "local l, ns = mp.List(), mp.Namespace()\n"
+      "l:append(1); l:append{long}; l:insert(1, long); l[4] = q; l[1] = 'new'\n"
+      "assert(#l == 4 and l[1] == 'new' and l[3][1] == long and l:pop() == q and l:pop(2) == 1)\n"
+      "assert(#l:table() == 2)\n"
+      "for i, v in ipairs(l) do ns[i] = v end\n"
+      "ns.field = l\n"
+      "assert(ns.field == l and ns[2][1] == long)\n"
+      "local m = mp.Manager()\n"
+      "assert(m.dict{a = 1}.a == 1 and m.list{long}[1] == long)");
+}
+
 static void test_stats_and_the_like(void **state) {
   (void)state;
   sweep(
@@ -485,6 +517,8 @@ int main(void) {
       cmocka_unit_test(test_items_and_closing),
       cmocka_unit_test(test_outcomes_and_joining),
       cmocka_unit_test(test_encode_and_decode),
+      cmocka_unit_test(test_dicts),
+      cmocka_unit_test(test_lists_and_the_like),
       cmocka_unit_test(test_stats_and_the_like),
       cmocka_unit_test(test_waiting),
       cmocka_unit_test(test_semaphores_events_barriers),

@@ -1,0 +1,66 @@
+-- luamp.manager: the constructors under the names that they have in Python's managers.
+-- SPDX-License-Identifier: MIT
+--
+-- All objects of luamp are shared, so there is nothing to manage: no server is started, nothing ends with the table.
+local mp = ...
+
+-- Classes that a manager has, as far as this version has them.
+local NAMES = {
+  "Namespace", "Queue", "JoinableQueue", "SimpleQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition",
+  "Event", "Barrier", "Value", "Array", "Pool",
+}
+
+local function first_content(what, content)
+  if content ~= nil and type(content) ~= "table" then
+    error(("bad argument #1 to '%s' (table expected, got %s)"):format(what, type(content)), 3)
+  end
+  return content or {}
+end
+
+local function dict(content)
+  content = first_content("dict", content)
+  local d = mp.Dict()
+  for key, value in pairs(content) do
+    d:set(key, value)
+  end
+  return d
+end
+
+local function list(content)
+  content = first_content("list", content)
+  local l = mp.List()
+  for _, value in ipairs(content) do
+    l:append(value)
+  end
+  return l
+end
+
+local function nothing() end
+
+local metatable = { __name = "Manager", __close = nothing, __metatable = false }
+
+function mp.Manager()
+  local manager = setmetatable({}, metatable)
+
+  -- manager.dict() and manager:dict() are the same.
+  local function add(name, make)
+    manager[name] = function(first, ...)
+      if rawequal(first, manager) then
+        return make(...)
+      end
+      return make(first, ...)
+    end
+  end
+
+  add("dict", dict)
+  add("list", list)
+  for _, name in ipairs(NAMES) do
+    if mp[name] then
+      add(name, mp[name])
+    end
+  end
+  manager.shutdown = nothing
+  return manager
+end
+
+mp.manager = mp.Manager
