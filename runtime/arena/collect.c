@@ -27,8 +27,10 @@
 /* hd_gc_flight, besides 0. Doubted: as it was before a collection that has not ended. */
 enum { FLIGHT_SURE = 1, FLIGHT_DOUBTED };
 
+/* Its slot may be made anew meanwhile, as another kind. */
 static const lmp_kind *kind_of(const lmp_arena *a, const lmp_obj *o) {
-  return o->ob_kind < LMP_KIND_COUNT ? a->kinds[o->ob_kind] : NULL;
+  uint32_t kind = lmp_load_rlx32(&o->ob_kind);
+  return kind < LMP_KIND_COUNT ? a->kinds[kind] : NULL;
 }
 
 static bool end_is_seen(const lmp_arena *a, const lmp_obj *o) {

@@ -110,7 +110,7 @@ lmp_err lmp_obj_new(lmp_me *me, uint32_t kind, const char *name, size_t namelen,
   }
   /* CRASH: NEW: the reaper frees the slot, the sweep the text. */
   if (lmp_load_rlx32(&o->ob_gen) == 0) lmp_store_rlx32(&o->ob_gen, 1);
-  o->ob_kind = kind;
+  lmp_store_rlx32(&o->ob_kind, kind); /* a collector may still look at what the slot was */
   lmp_store_rlx32(&o->ob_sent, 0);
   lmp_store_rlx32(&o->ob_mark, 0);
   lmp_store_rlx32(&o->ob_scan, 0);
