@@ -8,7 +8,7 @@
  *   - a bucket is a range of the order, and the last bucket is the upper half of an older one's range: a split cuts a chain
  *     in two, a merge joins two, and no entry moves within the order;
  *   - the order of a stripe is that of its entries for good, so a walk that goes by it meets everything once.
- * An entry is a block that does not change; storing puts another one into its place. Every change is one transaction
+ * An entry is a block; storing puts another one into its place, or, where the value is small, writes over it. Every change is one transaction
  * under the stripe's lock: the link to the entry, the tags of the blocks, and st_count, which is always last but for
  * the end of a hold.
  *   D1 a chain holds the entries whose order lies in its bucket's range, sorted by order, then length, then bytes of the
@@ -248,6 +248,7 @@ static bool trace_batch(lmp_me *me, lmp_stripe *st, uint64_t *from) {
     uint32_t b = lmp_dict_bucket(st->st_buckets, *from, &bits);
     for (uint64_t off = *lmp_slot(me->a, &st->st_slots, b); off; budget--) {
       lmp_entry *e = lmp_entry_at(me->a, off);
+      lmp_assert(lmp_block_owner(me->a, off) == LMP_TAG_SHARED);
       if (e->en_nh) lmp_entry_mark(me, e);
       off = e->en_next;
     }

@@ -1,7 +1,8 @@
 /* channel/dict_write.c: storing and deleting, growing and shrinking.
  * SPDX-License-Identifier: MIT
  *
- * The new entry is written before the lock is taken. Under it: find the place, ask `decide`, commit. Then,
+ * A small value is written over another one, in its entry, by a transaction: nothing is allocated. Otherwise
+ * the new entry is written before the lock is taken. Under it: find the place, ask `decide`, commit. Then,
  * under the same lock, a bucket is split where there are more entries than buckets, or some are joined where there are
  * four times as many buckets. Memory for another segment is taken after the unlock; where there is
  * none, chains get longer. */
@@ -13,6 +14,8 @@
 /* Joined at most after one deletion: more than the four that keep pace with it. */
 #define JOINS 6
 #define SPARSE 4u
+/* Bytes of a value that is written in place: numbers, short strings. */
+#define IN_PLACE 24u
 
 /* What a write has in hand, outside the lock. */
 typedef struct draft {
@@ -189,6 +192,82 @@ static void write_locked(lmp_me *me, lmp_stripe *st, lmp_dop *op, draft *d) {
   }
 }
 
+/* -- in place ----------------------------------------------------------------------------------- */
+
+/* A value, as `decide` wants it, before the entry is known in which it goes. */
+typedef struct small {
+  lmp_entry e;
+  uint8_t value[IN_PLACE];
+} small;
+
+static bool small_new(const lmp_dop *op, small *v) {
+  const lmp_msg *m = op->value;
+  uint8_t *to = v->value;
+  if (op->out || op->held || (!m && !op->room)) return false;
+  if (m ? m->nhandles || m->len > IN_PLACE : op->room > IN_PLACE) return false;
+  v->e = (lmp_entry){.en_vlen = m ? m->len : op->room};
+  for (uint32_t i = 0; m && i < m->niov; to += m->iov[i++].len) {
+    if (m->iov[i].len) memcpy(to, m->iov[i].data, m->iov[i].len);
+  }
+  return true;
+}
+
+/* Whatever block it is, that much has room in it. */
+static bool fits(const lmp_entry *old, const small *v) {
+  return old->en_nh == 0 && sizeof *old + old->en_klen + v->e.en_vlen <= LMP_BLOCK_MIN;
+}
+
+/* The whole words in which the value lies, its length, the count. CRASH: before the commit the old value, after it the
+ * new one. */
+static void overwrite(lmp_me *me, lmp_stripe *st, lmp_entry *old, const small *v) {
+  uint64_t words[IN_PLACE / 8 + 1];
+  size_t before = (uintptr_t)lmp_entry_value(old) % sizeof *words;
+  uint64_t *first = (uint64_t *)(void *)(lmp_entry_value(old) - before);
+  size_t n = (before + v->e.en_vlen + sizeof *words - 1) / sizeof *words;
+  if (n) memcpy(words, first, n * sizeof *words);
+  memcpy((uint8_t *)words + before, v->value, v->e.en_vlen);
+  lmp_tx_begin(me);
+  for (size_t i = 0; i < n; i++) lmp_tx_set64(me, &first[i], words[i]);
+  if (old->en_vlen != v->e.en_vlen) lmp_tx_set64(me, &old->en_vlen, v->e.en_vlen);
+  lmp_tx_set64(me, &st->st_count, lmp_stripe_changed(st, 0));
+  lmp_tx_commit(me);
+}
+
+/* Takes the lock, with the key free for the calling thread, or an error and no lock. */
+static lmp_err enter(lmp_me *me, lmp_obj *o, lmp_stripe *st, const lmp_dop *op, uint64_t deadline) {
+  lmp_err e = LMP_OK;
+  bool locked = false;
+  while (!locked && !e) {
+    lmp_lock(me, &st->st_lock);
+    locked = op->held;
+    if (!locked) e = lmp_hold_pass(me, o, st, &op->key, deadline, &locked);
+  }
+  return e;
+}
+
+/* False, and nothing done: it takes an entry of its own. */
+static bool write_in_place(lmp_me *me, lmp_obj *o, lmp_stripe *st, lmp_dop *op, uint64_t deadline,
+                           lmp_err *e) {
+  small v;
+  lmp_entry *old;
+  lmp_dact act = LMP_DICT_STORE;
+  if (!small_new(op, &v)) return false;
+  *e = enter(me, o, st, op, deadline);
+  if (*e) return true;
+  find(me, st, &op->key, &old);
+  bool done = old && fits(old, &v);
+  if (done && op->decide) act = op->decide(op->arg, old, &v.e);
+  done = done && act != LMP_DICT_DELETE;
+  if (done && act == LMP_DICT_STORE) {
+    overwrite(me, st, old, &v);
+    op->changed = true;
+  }
+  lmp_unlock(me, &st->st_lock);
+  return done;
+}
+
+/* -- any change --------------------------------------------------------------------------------- */
+
 static lmp_err draft_new(lmp_me *me, const lmp_dop *op, uint64_t deadline, draft *d) {
   if (!op->value && !op->room) return LMP_OK;
   lmp_err e =
@@ -212,34 +291,37 @@ static void draft_end(lmp_me *me, lmp_stripe *st, draft *d) {
 lmp_err lmp_dict_write(lmp_me *me, lmp_obj *o, lmp_dop *op, uint64_t deadline) {
   lmp_stripe *st = lmp_dict_stripe(o, op->key.order);
   draft d = {0};
-  bool locked = false;
-  bool small = false; /* a segment is wanted */
-  bool large = false; /* or, to be given back, in the way */
+  bool want = false; /* a segment */
+  bool more = false; /* to be joined, after one is given back */
+  lmp_err e;
   op->changed = false;
-  lmp_err e = draft_new(me, op, deadline, &d);
-  if (e) return e;
+  if (write_in_place(me, o, st, op, deadline, &e)) {
+    lmp_wait_end(me);
+    return e;
+  }
+  e = draft_new(me, op, deadline, &d);
+  if (e) {
+    lmp_wait_end(me);
+    return e;
+  }
   lmp_handle named =
       d.entry ? lmp_entry_large_or_none(lmp_entry_at(me->a, d.entry)) : (lmp_handle){0};
-  while (!locked && !e) {
-    lmp_lock(me, &st->st_lock);
-    locked = op->held;
-    if (!locked) e = lmp_hold_pass(me, o, st, &op->key, deadline, &locked);
-  }
+  e = enter(me, o, st, op, deadline);
   if (!e) {
     bool drafted = d.entry != 0;
     write_locked(me, st, op, &d);
     bool stored = drafted && !d.entry;
     if (stored) {
-      small = !grow(me, st, &d.slots);
+      want = !grow(me, st, &d.slots);
     } else {
-      large = shrink(me, st, &d.slots);
+      more = shrink(me, st, &d.slots);
     }
     lmp_unlock(me, &st->st_lock);
     if (LMP_UNLIKELY(stored && named.obj)) lmp_entry_linked(me, named);
   }
   draft_end(me, st, &d);
-  if (LMP_UNLIKELY(small)) grow_by_segment(me, st, &d.slots);
-  if (LMP_UNLIKELY(large)) shrink_further(me, st, &d.slots);
+  if (LMP_UNLIKELY(want)) grow_by_segment(me, st, &d.slots);
+  if (LMP_UNLIKELY(more)) shrink_further(me, st, &d.slots);
   lmp_slots_draft_end(me, &d.slots);
   lmp_wait_end(me);
   return e;

@@ -1,8 +1,9 @@
 /* channel/entry.c: a value in shared memory, and how it is read.
  * SPDX-License-Identifier: MIT
  *
- * An entry is written before its container refers to it, and is not written again (but for en_next). So a
- * reader copies it under the container's lock, or, once a transaction made it its own, reads it in place.
+ * An entry is written before its container refers to it. Later on en_next, and the bytes of a small value, change by
+ * transactions under the container's lock. A reader copies it under that lock, or, once a transaction made the
+ * entry its own, reads it in place.
  * A large value is not copied under a lock: it is the block of an object of its own, which the entry names
  * and a reader holds while it reads. That is all it takes to be safe against kills: a holder's bit goes
  * with its process, and the object goes with its last holder or with the entry, whichever is later.

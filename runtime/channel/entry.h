@@ -6,7 +6,7 @@
 #include "arena/arena.h"
 #include "base/buf.h"
 
-/* A block: this, the handles, the key, the value. Only en_next changes while an object refers to it. */
+/* A block: this, the handles, the key, the value. */
 typedef struct lmp_entry {
   uint64_t en_next;  /* of the container */
   uint64_t en_order; /* of the container */

@@ -193,6 +193,16 @@ static void kill_each(const scene *sc, uint8_t v) {
   here.points += here.schedules - before;
 }
 
+/* The two others sleep, perhaps; V is killed at each of its writes. */
+static void kill_watched(const scene *sc, uint8_t v) {
+  uint8_t p = v == 0 ? 1 : 0;
+  uint8_t q = (uint8_t)(3 - v - p);
+  if (!sc->body[p] || !sc->body[q]) return;
+  schedule s = {.n = 4,
+                .s = {{p, STEP_FREE, 0}, {q, STEP_FREE, 0}, {v, STEP_WRITE, 0}, {v, STEP_KILL, 0}}};
+  sweep(sc->name, &s, 2, 0, 1, once);
+}
+
 /* The first stops at i, the second at j, then the first goes on. */
 static void interleave(const scene *sc, uint8_t a, uint8_t b, uint32_t stride_a,
                        uint32_t stride_b) {
@@ -337,6 +347,7 @@ static void explore(const scene *sc, unsigned scale, uint64_t seed) {
     }
     if (!(sc->victims >> v & 1)) continue;
     kill_each(sc, v);
+    kill_watched(sc, v);
     kill_reaper(sc, v, stride_for(x[v].writes, 16 * scale));
   }
   if (sc->body[2]) {

@@ -198,6 +198,58 @@ local mutants = {
       .. "bool lmp_queue_drop", "    lmp_wait_end(me);\n  }\n  return e;\n}\n\nbool lmp_queue_drop" },
   { "destroy_name_late", "arena/object.c",
     "    lmp_tx_set64(me, &o->ob_name, 0);\n", "" },
+  { "unheld_looks_once", "arena/object.c",
+    "  bool sent = lmp_load_acq32(&o->ob_sent) != 0;\n  if (obj_state", "  bool sent = false;\n  if (obj_state",
+    scenes = "dict_large" },
+  { "ctx_is_on_its_way_out", "arena/member.c", "  return life != 0 && !(life", "  return !(life",
+    scenes = "dict_update" },
+  { "dict_count_outside", "channel/dict_write.c",
+    "  lmp_tx_set64(me, &st->st_count, lmp_stripe_changed(st, (entry != NULL) - (old != NULL)));\n",
+    "  lmp_store_rel64(&st->st_count, lmp_stripe_changed(st, (entry != NULL) - (old != NULL)));\n", scenes = "dict" },
+  { "dict_entry_untagged", "channel/entry.c",
+    "  lmp_tx_owner(me, off, LMP_TAG_SHARED);\n  if (LMP_LIKELY(!e->en_nh)) return;",
+    "  if (LMP_LIKELY(!e->en_nh)) return;", scenes = "dict" },
+  { "dict_overwrites_plainly", "channel/dict_write.c",
+    "lmp_tx_set64(me, &first[i], words[i]);", "lmp_store_rel64(&first[i], words[i]);", scenes = "dict_set" },
+  { "dict_split_keeps_upper", "channel/dict_write.c", "  if (upper) lmp_tx_set64(me, link, 0);\n", "",
+    scenes = "dict_grow" },
+  { "dict_split_in_two_steps", "channel/dict_write.c",
+    "  if (upper) lmp_tx_set64(me, link, 0);\n  lmp_tx_set32(me, &st->st_buckets, fresh + 1);",
+    "  if (upper) lmp_store_rel64(link, 0);\n  lmp_tx_set32(me, &st->st_buckets, fresh + 1);", scenes = "dict_grow" },
+  { "dict_segment_kept", "channel/slots.c",
+    "  d->seg = dir->dr_seg[seg];\n  lmp_tx_owner(me, d->seg, me->id);\n",
+    "  d->seg = 0;\n", scenes = "dict_shrink" },
+  { "dict_destroyed_unlocked", "channel/dict.c",
+    "    lmp_lock(me, &st->st_lock);\n    lmp_tx_begin(me);\n    lmp_entry_unlink_dying(me, off, held);\n"
+      .. "    lmp_tx_set64(me, head, lmp_entry_at(me->a, off)->en_next);\n    lmp_tx_commit(me);\n"
+      .. "    lmp_unlock(me, &st->st_lock);\n",
+    "    lmp_tx_begin(me);\n    lmp_entry_unlink_dying(me, off, held);\n"
+      .. "    lmp_tx_commit(me);\n    *head = lmp_entry_at(me->a, off)->en_next;\n", scenes = "dict_drop" },
+  { "hold_ends_silently", "channel/dict_hold.c",
+    "  lmp_owe(me, 0, &st->st_release);\n  lmp_tx_begin(me);", "  lmp_tx_begin(me);", scenes = "dict_update" },
+  { "hold_stored_silently", "channel/dict_write.c", "    lmp_owe(me, 0, &st->st_release);\n", "",
+    scenes = "dict_update" },
+  { "hold_of_the_dead_counts", "channel/dict_hold.c",
+    "    *dead = !lmp_ctx_is(me->a, h->ho_id, h->ho_serial);", "    *dead = false;", scenes = "dict_update" },
+  { "hold_death_unseen", "channel/dict_hold.c", "lmp_os_futex_wait(w, 2, until)", "lmp_os_futex_wait(w, 1, until)",
+    scenes = "dict_update" },
+  { "hold_flag_not_raised", "channel/dict_hold.c", "  lmp_flag_raise(&st->st_flag, seen);\n", "",
+    scenes = "dict_update" },
+  { "large_read_unheld", "channel/entry.c",
+    "    lmp_obj_ref(me, lmp_entry_large(e));\n    out_large(me, out, e);", "    out_large(me, out, e);\n"
+      .. "    out->large = (lmp_handle){0, 0};", scenes = "dict_large" },
+  { "large_not_stamped", "channel/entry.c",
+    "  for (uint32_t i = 0; i < n; i++) lmp_obj_stamp(me, lmp_entry_handle(e)[i]);\n", "", scenes = "dict_large" },
+  { "large_stays_named", "channel/entry.c",
+    "  lmp_obj_ref(me, lmp_entry_large(e));\n"
+      .. "  lmp_tx_set32(me, &lmp_obj_at(me->a, lmp_entry_large(e).obj)->ob_sent, 0);\n",
+    "  lmp_obj_ref(me, lmp_entry_large(e));\n", scenes = "dict_large" },
+  { "list_gap_first", "channel/list.c",
+    "    lmp_store_rel64(to, *from);\n    lmp_store_rel32(&l->ls_gap, g + 2);",
+    "    lmp_store_rel32(&l->ls_gap, g + 2);\n    lmp_store_rel64(to, *from);", scenes = "list" },
+  { "list_gap_left", "channel/list.c", "  if (LMP_UNLIKELY(l->ls_gap)) gap_to_end(me, l);\n", "", scenes = "list" },
+  { "list_trace_misses", "channel/list.c",
+    "  if (at < l->ls_traced) lmp_tx_set32(me, &l->ls_traced, l->ls_traced - 1);\n", "", scenes = "list" },
   { "unref_no_lock", "arena/object.c",
     "  bool live = lmp_obj_get(a, h) && (obj_held(o) || lmp_load_acq32(&o->ob_sent) != 0);\n",
     "  bool live = true;\n" },
@@ -282,7 +334,8 @@ local mutants = {
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",
   "arena/object", "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/array",
-  "channel/bulk", "channel/elem", "channel/shared", "channel/pipe", "channel/queue",
+  "channel/bulk", "channel/dict", "channel/dict_hold", "channel/dict_write", "channel/elem", "channel/entry",
+  "channel/list", "channel/shared", "channel/slots", "channel/pipe", "channel/queue",
   "channel/queue_get", "channel/queue_put", "sync/barrier", "sync/bell", "sync/bounded", "sync/condition",
   "sync/event", "sync/lock", "sync/semaphore", "sync/wait_any" }
 
@@ -329,7 +382,7 @@ local function rule(target, needs, command)
 end
 
 local machinery = {}
-for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_array", "scenes_lock",
+for _, f in ipairs { "sim", "sim_tsan", "check", "world", "scenes", "scenes_array", "scenes_dict", "scenes_lock",
   "scenes_pipe", "scenes_sem", "scenes_wait", "explore" } do
   local o = string.format("%s/base/x_%s.o", top, f)
   machinery[#machinery + 1] = o

@@ -182,6 +182,13 @@ static void update(sim_member *m, unsigned k, bool keep) {
 
 /* -- reading -------------------------------------------------------------------------------------- */
 
+/* A large value that is being read in place is not given back meanwhile. */
+static void check_block(const sim_member *m, const lmp_out *out) {
+  if (!out->found || out->data == NULL || out->len <= LMP_ENTRY_COPY_MAX) return;
+  if (lmp_block_owner(&m->a, lmp_off(&m->a, out->data)) != LMP_TAG_SHARED)
+    sim_fail("a value that is being read is gone");
+}
+
 static void look(sim_member *m, unsigned k) {
   lmp_out out = {.buf = (uint8_t *)bytes_out[who(m)], .cap = sizeof bytes_out[0]};
   lmp_dkey key = key_of(k);
@@ -189,6 +196,7 @@ static void look(sim_member *m, unsigned k) {
   unsigned done = now()->key[k].done;
   if (!lmp_dict_get(&m->me, thing(), &key, &out, &need)) sim_fail("get");
   check_seen(k, out.found, out.found ? version_of(&out, k) : 0, done);
+  check_block(m, &out);
   lmp_out_done(&m->me, &out);
 }
 
@@ -282,6 +290,20 @@ static void update_leave(sim_member *m) { /* the thread goes, its hold with it *
   if (lmp_me_attach(&m->a, &m->me)) sim_fail("attach");
   incr(m, 5);
 }
+static void update_end(sim_member *m) { /* the scene took the hold */
+  lmp_iov iov;
+  lmp_msg msg = value_of(m, 5, 1, 2, &iov);
+  lmp_dop op = {.key = key_of(5), .value = &msg, .held = true};
+  now()->inside[5] = 0;
+  now()->key[5].begun++;
+  if (write(m, &op, LMP_FOREVER)) sim_fail("write with a hold");
+  now()->key[5].done++;
+}
+static void release_end(sim_member *m) {
+  lmp_dkey key = key_of(5);
+  now()->inside[5] = 0;
+  lmp_dict_release(&m->me, thing(), &key);
+}
 static void drop(sim_member *m) {
   if (m->refs[now()->d.obj]) lmp_obj_unref(&m->me, now()->d);
 }
@@ -373,6 +395,13 @@ static void d_large(void) {
   make();
   store(checker(), 0, LARGE);
 }
+/* V holds a key. */
+static void d_held(void) {
+  make();
+  lmp_dkey key = key_of(5);
+  now()->key[5].sum = true;
+  if (lmp_dict_hold(&sim_k.m[SIM_V].me, thing(), &key, LMP_NOWAIT)) sim_fail("set-up");
+}
 /* Before the next segment, of buckets 16 and on. */
 static void d_many(void) {
   make();
@@ -405,6 +434,11 @@ static void l_make(unsigned n) {
 }
 static void l_two(void) { l_make(2); }
 static void l_five(void) { l_make(5); }
+static void l_large(void) {
+  l_make(3);
+  list_put(checker(), 4, LMP_LIST_END, LARGE);
+  list_put(checker(), 5, LMP_LIST_END, 5);
+}
 static void l_lonely(void) {
   sim_member *v = &sim_k.m[SIM_V];
   if (lmp_list_new(&v->me, NULL, 0, &now()->d)) sim_fail("set-up");
@@ -498,6 +532,8 @@ const scene dict_scenes[] = {
      VICTIM_V | VICTIM_P,
      false},
     {"dict_update_leave", d_two, {update_leave, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
+    {"dict_update_end", d_held, {update_end, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
+    {"dict_update_quit", d_held, {release_end, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
     {"dict_drop", d_lonely, {drop, collect}, VICTIM_V | VICTIM_P, false},
     {"dict_drop_self", d_self, {drop, collect, collect}, VICTIM_V | VICTIM_P, false},
     {"list_front", l_five, {list_front, list_look, list_pop}, VICTIM_V | VICTIM_Q, false},
@@ -507,6 +543,7 @@ const scene dict_scenes[] = {
     {"list_pop", l_two, {list_pop, list_pop, list_append}, VICTIM_V | VICTIM_P, false},
     {"list_shift", l_five, {list_shift, list_shift, list_look}, VICTIM_V | VICTIM_P, false},
     {"list_set", l_five, {list_set, list_look}, VICTIM_V, false},
+    {"list_trace", l_large, {list_shift, collect, list_pop}, VICTIM_V | VICTIM_P, false},
     {"list_drop", l_lonely, {drop, collect}, VICTIM_V | VICTIM_P, false},
     {0},
 };

@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "channel/array.h"
+#include "channel/dict.h"
+#include "channel/list.h"
 #include "channel/segment.h"
 #include "check.h"
 #include "sync/lock.h"
@@ -128,6 +130,42 @@ static void do_array(void) {
   lmp_obj_unref(&real.me, h);
   lmp_collect(&real.me);
 }
+static lmp_err set(lmp_obj *o, uint32_t k, size_t size, bool held) {
+  static uint8_t bytes[LMP_ENTRY_COPY_MAX + 1];
+  lmp_iov iov = {bytes, size};
+  lmp_msg m = {.iov = &iov, .niov = 1, .len = size};
+  lmp_dop op = {.key = lmp_dict_key(o, &k, sizeof k), .value = size ? &m : NULL, .held = held};
+  return lmp_dict_write(&real.me, o, &op, LMP_NOWAIT);
+}
+/* Grows by a segment, and away again; a value in place, a large one, and one by a hold. */
+static void do_dict(void) {
+  lmp_handle h;
+  uint32_t k = 0;
+  if (lmp_dict_new(&real.me, LMP_KIND_DICT, NULL, 0, &h)) return;
+  lmp_obj *o = lmp_obj_at(&real.a, h.obj);
+  for (; k < 8; k++) (void)!set(o, k, 5, false);
+  (void)!set(o, 0, 6, false);
+  (void)!set(o, 1, LMP_ENTRY_COPY_MAX + 1, false);
+  k = 2;
+  lmp_dkey key = lmp_dict_key(o, &k, sizeof k);
+  if (lmp_dict_hold(&real.me, o, &key, LMP_NOWAIT) == LMP_OK) (void)!set(o, k, 40, true);
+  for (k = 0; k < 8; k++) (void)!set(o, k, 0, false);
+  lmp_obj_unref(&real.me, h);
+}
+static void do_list(void) {
+  lmp_iov iov = {"value", 5};
+  lmp_msg m = {.iov = &iov, .niov = 1, .len = 5};
+  lmp_handle h;
+  if (lmp_list_new(&real.me, NULL, 0, &h)) return;
+  lmp_obj *o = lmp_obj_at(&real.a, h.obj);
+  for (uint32_t i = 0; i < 5; i++) (void)!lmp_list_insert(&real.me, o, i / 2, &m, LMP_NOWAIT);
+  (void)!lmp_list_set(&real.me, o, 1, &m, LMP_NOWAIT);
+  for (uint32_t i = 0; i < 4; i++) {
+    lmp_out out = {0};
+    if (lmp_list_remove(&real.me, o, i / 2, false, &out) == LMP_OK) lmp_out_done(&real.me, &out);
+  }
+  lmp_obj_unref(&real.me, h);
+}
 static void do_send(void) {
   lmp_iov iov = {"x", 1};
   lmp_handle h;
@@ -175,6 +213,8 @@ static const struct op {
     {"attach", set_none, do_attach, 1, 0},
     {"object", set_none, do_object, 1, 0},
     {"array", set_none, do_array, 1, 0},
+    {"dict", set_none, do_dict, 1, 0},
+    {"list", set_none, do_list, 1, 0},
     {"send", set_inline, do_send, 1, 1},
     {"cancel", set_object, do_cancel, 1, 1},
     {"trim", set_none, do_trim, 1, 0},
@@ -458,6 +498,9 @@ static void make_place(place *p) {
   must(lmp_arena_create(&p->a, &c) == LMP_OK, "no arena");
   p->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
   p->a.kinds[LMP_KIND_ARRAY] = &lmp_array_kind;
+  p->a.kinds[LMP_KIND_LARGE] = &lmp_large_kind;
+  p->a.kinds[LMP_KIND_DICT] = &lmp_dict_kind;
+  p->a.kinds[LMP_KIND_LIST] = &lmp_list_kind;
   p->a.kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
   p->a.cpus = 1; /* no spinning */
 }
