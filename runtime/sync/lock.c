@@ -108,16 +108,17 @@ static bool watch_life(const waiter *w, uint32_t who, lmp_waitword *word) {
   return !lmp_ctx_dead(w->me->a, who - 1) || !lmp_reap_ctx(w->me, who - 1);
 }
 
-/* Sleeps while the word is `seen`, which has LMP_LK_W. */
-static lmp_err lock_sleep(waiter *w, uint32_t seen) {
+/* Sleeps while the word is `seen`, which has LMP_LK_W, and it is the turn of `next`. */
+static lmp_err lock_sleep(waiter *w, uint32_t seen, uint32_t next) {
   lmp_lk *k = w->k;
-  lmp_waitword words[3] = {{&k->lk_word, seen}};
-  unsigned n = 1;
-  uint32_t next = lmp_load_acq32(&k->lk_next);
+  lmp_waitword words[3];
+  unsigned n = 0;
   uint32_t owner = seen & LMP_LK_OWNER;
   uint32_t who = owner ? owner : next;
-  /* Whose turn it is may change while the word does not: K4. */
+  /* Whose turn it is may change while the word does not: K4. Before the word: the kernel queues us on one after
+   * the other, and a release in between would find nobody on lk_next, and wake another waiter for us. */
   if (next != 0 && (!owner || next == w->me->id)) words[n++] = (lmp_waitword){&k->lk_next, next};
+  words[n++] = (lmp_waitword){&k->lk_word, seen};
   if (who != 0 && who != w->me->id) {
     if (!watch_life(w, who, &words[n])) return LMP_OK;
     n += !(words[n].value & LMP_LIFE_DEAD); /* else another reaper is at it, and changes the word */
@@ -157,9 +158,10 @@ static lmp_err lock_wait(waiter *w) {
     lmp_swap_if32(&k->lk_next, 0, id);
   }
   uint32_t seen = lmp_load_acq32(&k->lk_word);
-  if (!(seen & LMP_LK_OWNER) && !reserved(k, id)) return LMP_OK;
+  uint32_t next = lmp_load_acq32(&k->lk_next); /* what is slept on decides, too */
+  if (!(seen & LMP_LK_OWNER) && (next == 0 || next == id)) return LMP_OK;
   if (!(seen & LMP_LK_W) && !lmp_swap_if32(&k->lk_word, seen, seen | LMP_LK_W)) return LMP_OK;
-  return lock_sleep(w, seen | LMP_LK_W);
+  return lock_sleep(w, seen | LMP_LK_W, next);
 }
 
 /* Leaves without the lock. */

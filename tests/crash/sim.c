@@ -113,7 +113,7 @@ void sim_reset(void) {
     m->life = saved.m[i].life;
     m->body = saved.m[i].body;
     m->state = saved.m[i].state;
-    m->started = false;
+    m->started = m->queueing = false;
     m->accesses = m->writes = 0;
   }
   sim_k.now = 100 * LMP_SEC;
@@ -218,7 +218,7 @@ bool sim_alive(uint32_t id) {
 /* -- futexes ------------------------------------------------------------------------------------ */
 
 static bool sleeps_on(const sim_member *m, const uint32_t *word) {
-  if (m->state != SIM_SLEEPING) return false;
+  if (m->state != SIM_SLEEPING && !(m->queueing && m->state == SIM_READY)) return false;
   for (unsigned k = 0; k < m->nwords; k++) {
     if (m->words[k].word == word) return true;
   }
@@ -236,6 +236,7 @@ static unsigned wake(const uint32_t *word, unsigned n) {
     if (!first) break;
     first->state = SIM_READY;
     first->woke = LMP_WOKEN;
+    first->queueing = false;
     woken++;
   }
   return woken;
@@ -268,15 +269,25 @@ void sim_interrupt(unsigned i, lmp_woke woke) {
 lmp_woke lmp_os_futex_wait(const lmp_waitword *words, unsigned n, uint64_t deadline) {
   sim_member *m = sim_k.cur;
   if (n > LMP_COUNT(m->words)) sim_fail("waits for more words than the simulation knows");
-  sim_touch(words[0].word, sizeof(uint32_t), false, __builtin_return_address(0));
-  for (unsigned i = 0; i < n; i++) {
-    if (*words[i].word != words[i].value) return LMP_CHANGED;
+  if (!m) { /* the checker */
+    for (unsigned i = 0; i < n; i++) {
+      if (*words[i].word != words[i].value) return LMP_CHANGED;
+    }
+    if (deadline > sim_k.now) sim_fail("the checker would sleep");
+    return LMP_TIMED_OUT;
   }
-  if (deadline <= sim_k.now) return LMP_TIMED_OUT;
-  if (!m) sim_fail("the checker would sleep");
-  memcpy(m->words, words, n * sizeof *words);
-  m->nwords = n;
+  m->nwords = 0;
   m->since = ++sleeps;
+  m->queueing = true;
+  for (unsigned i = 0; i < n; i++) { /* as futex_waitv does: it may be woken between */
+    sim_touch(words[i].word, sizeof(uint32_t), false, __builtin_return_address(0));
+    if (!m->queueing) return LMP_WOKEN;
+    if (*words[i].word != words[i].value) m->queueing = false;
+    if (!m->queueing) return LMP_CHANGED;
+    m->words[m->nwords++] = words[i];
+  }
+  m->queueing = false;
+  if (deadline <= sim_k.now) return LMP_TIMED_OUT;
   m->state = SIM_SLEEPING;
   to_scheduler();
   return m->woke;

@@ -40,6 +40,7 @@ typedef struct sim_member {
   lmp_waitword words[4];
   unsigned nwords;
   uint64_t since; /* order of falling asleep */
+  bool queueing;  /* in the kernel, not asleep yet: on the first nwords of them */
   lmp_woke woke;
   ucontext_t uc;
 } sim_member;
