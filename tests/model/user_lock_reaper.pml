@@ -1,0 +1,5 @@
+/* The reaper is killed, too: see user_lock.pml. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -DCOLLAPSE -DNOFAIR -E -m200000 -w22 */
+#define MAX_REAPERS 1
+#define TWO_WAIT
+#include "user_lock.pml"
