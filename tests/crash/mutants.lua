@@ -440,8 +440,8 @@ for _, m in ipairs(mutants) do
     rule(dir .. "/result", dir .. "/explore",
       string.format("if timeout 300 %s/explore -f -p '%s' >%s/out 2>&1; s=$$?; [ $$s -ne 0 ] && [ $$s -ne 124 ]; "
         .. "then echo explorer >$@; "
-        .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && ! timeout 60 %s/step_kill >>%s/out 2>&1; "
-        .. "then echo step_kill >$@; else echo survived >$@; fi",
+        .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && { timeout 300 %s/step_kill >>%s/out 2>&1; s=$$?; "
+        .. "[ $$s -ne 0 ] && [ $$s -ne 124 ]; }; then echo step_kill >$@; else echo survived >$@; fi",
         dir, m.scenes or file:match("^sync/(%w+)%.c$") or file:match("/(pipe)%.c$") or "", dir, top, dir, dir, dir))
   end
 end
