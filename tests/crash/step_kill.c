@@ -28,18 +28,13 @@
 #include "channel/list.h"
 #include "channel/segment.h"
 #include "check.h"
-#include "sync/lock.h"
+#include "step_kill.h"
 
 #define LARGE 900u
 enum { MAIN, VICTIM, REAPER };
 
-/* One arena, and this process in it. */
-typedef struct place {
-  lmp_arena a;
-  lmp_me me;
-} place;
-
-static place real, copy, copy2;
+place real;
+static place copy, copy2;
 static lmp_handle queue; /* the same name in all of them */
 static lmp_handle object;
 static uint32_t victim_slot, victim_id, second_id; /* who is dead in a copy */
@@ -55,7 +50,7 @@ static void fail(const char *what) {
   }
 }
 
-static void must(bool ok, const char *what) {
+void step_must(bool ok, const char *what) {
   if (ok) return;
   printf("%s: %s\n", operation, what);
   exit(2);
@@ -75,7 +70,7 @@ static lmp_err put(place *p, size_t size, uint8_t id) {
 /* Takes a message; returns its id, 0 when there is none. */
 static uint8_t get(place *p) {
   static lmp_inbox box;
-  if (!box.buf) must(lmp_inbox_init(&box), "memory");
+  if (!box.buf) step_must(lmp_inbox_init(&box), "memory");
   if (lmp_queue_get(&p->me, lmp_obj_at(&p->a, queue.obj), 1, LMP_NOWAIT, &box)) return 0;
   uint8_t id = box.in[0].data[0];
   for (size_t i = 0; i < box.in[0].len; i++) {
@@ -87,11 +82,11 @@ static uint8_t get(place *p) {
 
 /* -- operations ---------------------------------------------------------------------------------- */
 
-static void set_inline(void) { must(put(&real, 5, 1) == LMP_OK, "put"); }
-static void set_block(void) { must(put(&real, LARGE, 1) == LMP_OK, "put"); }
+static void set_inline(void) { step_must(put(&real, 5, 1) == LMP_OK, "put"); }
+static void set_block(void) { step_must(put(&real, LARGE, 1) == LMP_OK, "put"); }
 static void set_none(void) {}
 static void set_full(void) {
-  for (uint8_t i = 1; i <= 15; i++) must(put(&real, 5, i) == LMP_OK, "put");
+  for (uint8_t i = 1; i <= 15; i++) step_must(put(&real, 5, i) == LMP_OK, "put");
 }
 static void set_object(void) { set_block(); }
 
@@ -188,37 +183,32 @@ static void set_bell(void) {
   uint32_t number;
   uint64_t *flag;
   lmp_obj *o = lmp_obj_at(&real.a, queue.obj);
-  must(!lmp_bell_claim(&real.me, &number), "set-up");
+  step_must(!lmp_bell_claim(&real.me, &number), "set-up");
   lmp_bell_empty(&real.a, number, LMP_BELL_SOCKET);
-  must(!lmp_queue_kind.watch(&real.me, o, &flag), "set-up");
+  step_must(!lmp_queue_kind.watch(&real.me, o, &flag), "set-up");
   lmp_bell_arm(flag, number);
 }
 static void do_trim(void) { lmp_memory_trim(&real.me, 16); }
 
-static const struct op {
-  const char *name;
-  void (*set)(void);   /* by the main process: what is there before */
-  void (*run)(void);   /* by the victim */
-  uint8_t first, last; /* ids of messages that are there before */
-} ops[] = {
-    {"put_inline", set_inline, do_put, 1, 1},
-    {"put_block", set_inline, do_put_block, 1, 1},
-    {"put_first", set_none, do_put, 1, 0},
-    {"put_segment", set_full, do_put_block, 1, 15},
-    {"get_inline", set_inline, do_get, 1, 1},
-    {"get_block", set_block, do_get, 1, 1},
-    {"get_segment", set_full, do_get_all, 1, 15},
-    {"alloc", set_none, do_alloc, 1, 0},
-    {"run", set_none, do_run, 1, 0},
-    {"attach", set_none, do_attach, 1, 0},
-    {"object", set_none, do_object, 1, 0},
-    {"array", set_none, do_array, 1, 0},
-    {"dict", set_none, do_dict, 1, 0},
-    {"list", set_none, do_list, 1, 0},
-    {"send", set_inline, do_send, 1, 1},
-    {"cancel", set_object, do_cancel, 1, 1},
-    {"trim", set_none, do_trim, 1, 0},
-    {"put_bell", set_bell, do_put, 1, 0},
+static const step_op ops[] = {
+    {"put_inline", set_inline, do_put, 1, 1, NULL},
+    {"put_block", set_inline, do_put_block, 1, 1, NULL},
+    {"put_first", set_none, do_put, 1, 0, NULL},
+    {"put_segment", set_full, do_put_block, 1, 15, NULL},
+    {"get_inline", set_inline, do_get, 1, 1, NULL},
+    {"get_block", set_block, do_get, 1, 1, NULL},
+    {"get_segment", set_full, do_get_all, 1, 15, NULL},
+    {"alloc", set_none, do_alloc, 1, 0, NULL},
+    {"run", set_none, do_run, 1, 0, NULL},
+    {"attach", set_none, do_attach, 1, 0, NULL},
+    {"object", set_none, do_object, 1, 0, NULL},
+    {"array", set_none, do_array, 1, 0, NULL},
+    {"dict", set_none, do_dict, 1, 0, NULL},
+    {"list", set_none, do_list, 1, 0, NULL},
+    {"send", set_inline, do_send, 1, 1, NULL},
+    {"cancel", set_object, do_cancel, 1, 1, NULL},
+    {"trim", set_none, do_trim, 1, 0, NULL},
+    {"put_bell", set_bell, do_put, 1, 0, NULL},
 };
 
 /* -- checks ------------------------------------------------------------------------------------- */
@@ -238,11 +228,13 @@ static void check_fail(const char *what) {
 
 /* After the recovery: the invariants; the messages that were there, in order, without gaps but for what
  * a get took, then the new one or not; and it all still works. */
-static void check_place(place *p, const struct op *op) {
+static void check_place(place *p, const step_op *op) {
   check_env e = {&p->me, ctx_lives, ctx_sleeps, proc_lives, check_fail};
   checked = p;
   if (setjmp(out)) return;
   check_arena(&e);
+  const char *bad = op->check ? op->check(p) : NULL;
+  if (bad) check_fail(bad);
   uint8_t expected = 0;
   for (;;) {
     uint8_t id = get(p);
@@ -312,7 +304,7 @@ static void mark_dead(place *p, uint32_t id) {
 
 static place seen; /* the last state that was looked at */
 
-static void recover_copy(place *p, const lmp_arena *from, const struct op *op) {
+static void recover_copy(place *p, const lmp_arena *from, const step_op *op) {
   copy_arena(&p->a, from);
   mark_dead(p, victim_id);
   if (second_id) mark_dead(p, second_id);
@@ -355,16 +347,16 @@ static bool step(pid_t pid) {
   return WSTOPSIG(status) == SIGTRAP;
 }
 
-static pid_t start(void (*body)(const struct op *op), const struct op *op) {
+static pid_t start(void (*body)(const step_op *op), const step_op *op) {
   int status;
   fflush(stdout);
   pid_t pid = fork();
-  must(pid >= 0, "fork");
+  step_must(pid >= 0, "fork");
   if (pid == 0) {
     body(op);
     _exit(0);
   }
-  must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "the child does not stop");
+  step_must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "the child does not stop");
   return pid;
 }
 
@@ -383,7 +375,7 @@ static void stop_here(void) {
 
 static lmp_handle *shared; /* [0]: an object that the victim made; [1]: its slot and id */
 
-static void victim(const struct op *op) {
+static void victim(const step_op *op) {
   uint32_t slot;
   lmp_obj_forget(&real.a);
   if (lmp_proc_claim(&real.a, UINT32_MAX, &slot) ||
@@ -391,20 +383,21 @@ static void victim(const struct op *op) {
       lmp_me_attach(&real.a, &real.me) || lmp_obj_hold(&real.me, queue)) {
     _exit(4);
   }
+  sync_hold(&real.me);
   if (op->run == do_cancel && lmp_queue_new(&real.me, NULL, 0, 0, &object)) _exit(5);
   shared[1] = (lmp_handle){slot, real.me.id};
   stop_here();
   op->run();
 }
 
-static void reap_victim(const struct op *op) {
+static void reap_victim(const step_op *op) {
   stop_here();
   (void)op;
   lmp_reap_all(&copy.me);
 }
 
 /* The recovery of the state in `from`, killed at each of its changes. */
-static void nested(const lmp_arena *from, const struct op *op) {
+static void nested(const lmp_arena *from, const step_op *op) {
   /* A third context, that lives in the copy: of a process that is dead afterwards. */
   copy_arena(&copy.a, from);
   mark_dead(&copy, victim_id);
@@ -436,9 +429,10 @@ static void nested(const lmp_arena *from, const struct op *op) {
 
 /* -- runs --------------------------------------------------------------------------------------- */
 
-static void prepare(const struct op *op) {
+static void prepare(const step_op *op) {
   while (get(&real)) {
   }
+  sync_drop();
   op->set();
 }
 
@@ -447,7 +441,7 @@ static void bury(void) {
   lmp_reap_all(&real.me);
 }
 
-static uint64_t snapshots(const struct op *op, bool all) {
+static uint64_t snapshots(const step_op *op, bool all) {
   prepare(op);
   pid_t pid = start(victim, op);
   victim_slot = shared[1].obj;
@@ -479,7 +473,7 @@ static uint64_t snapshots(const struct op *op, bool all) {
   return n;
 }
 
-static void kills(const struct op *op, uint64_t n, unsigned count) {
+static void kills(const step_op *op, uint64_t n, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     prepare(op);
     pid_t pid = start(victim, op);
@@ -495,14 +489,22 @@ static void kills(const struct op *op, uint64_t n, unsigned count) {
 
 static void make_place(place *p) {
   lmp_arena_config c = {.memory = LMP_ARENA_LEAST, .nproc = 6, .nctx = 6, .nobj = 12};
-  must(lmp_arena_create(&p->a, &c) == LMP_OK, "no arena");
+  step_must(lmp_arena_create(&p->a, &c) == LMP_OK, "no arena");
   p->a.kinds[LMP_KIND_QUEUE] = &lmp_queue_kind;
   p->a.kinds[LMP_KIND_ARRAY] = &lmp_array_kind;
   p->a.kinds[LMP_KIND_LARGE] = &lmp_large_kind;
   p->a.kinds[LMP_KIND_DICT] = &lmp_dict_kind;
   p->a.kinds[LMP_KIND_LIST] = &lmp_list_kind;
-  p->a.kinds[LMP_KIND_RLOCK] = &lmp_rlock_kind;
+  sync_place(p);
   p->a.cpus = 1; /* no spinning */
+}
+
+static void visit(const step_op *op, const char *only, bool all) {
+  if (only && strcmp(only, op->name) != 0) return;
+  operation = op->name;
+  uint64_t n = snapshots(op, all);
+  kills(op, n, all ? 400 : 20);
+  if (verbose) fflush(stdout);
 }
 
 int main(int argc, char **argv) {
@@ -518,26 +520,20 @@ int main(int argc, char **argv) {
   }
   int shared_fd;
   void *page;
-  must(lmp_os_memfd("shared", 4096, false, &shared_fd) == LMP_OK, "memfd");
-  must(lmp_os_map(shared_fd, 4096, &page) == LMP_OK, "map");
+  step_must(lmp_os_memfd("shared", 4096, false, &shared_fd) == LMP_OK, "memfd");
+  step_must(lmp_os_map(shared_fd, 4096, &page) == LMP_OK, "map");
   shared = page;
   make_place(&real);
   make_place(&copy);
   make_place(&copy2);
   make_place(&seen);
-  must(!lmp_proc_claim(&real.a, UINT32_MAX, &slot) &&
-           !lmp_proc_enter(&real.a, slot, lmp_proc_gen(&real.a, slot)),
-       "enter");
-  must(!lmp_me_attach(&real.a, &real.me), "attach");
-  must(!lmp_queue_new(&real.me, NULL, 0, 0, &queue), "queue");
-  for (size_t i = 0; i < LMP_COUNT(ops); i++) {
-    const struct op *op = &ops[i];
-    if (only && strcmp(only, op->name) != 0) continue;
-    operation = op->name;
-    uint64_t n = snapshots(op, all);
-    kills(op, n, all ? 400 : 20);
-    if (verbose) fflush(stdout);
-  }
+  step_must(!lmp_proc_claim(&real.a, UINT32_MAX, &slot) &&
+                !lmp_proc_enter(&real.a, slot, lmp_proc_gen(&real.a, slot)),
+            "enter");
+  step_must(!lmp_me_attach(&real.a, &real.me), "attach");
+  step_must(!lmp_queue_new(&real.me, NULL, 0, 0, &queue), "queue");
+  for (size_t i = 0; i < LMP_COUNT(ops); i++) visit(&ops[i], only, all);
+  for (const step_op *op = sync_ops; op->name; op++) visit(op, only, all);
   printf("%llu instructions, %llu states, %llu nested states, %llu kills, %llu violations\n",
          (unsigned long long)total.instructions, (unsigned long long)total.states,
          (unsigned long long)total.nested, (unsigned long long)total.kills,
