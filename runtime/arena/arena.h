@@ -215,6 +215,14 @@ uint64_t lmp_block_size(const lmp_arena *a, uint64_t off);
 /* lmp_alloc_wait: the same, and waits until `deadline` while there is no room: LMP_E_TIMEOUT, LMP_E_INTR,
  * LMP_E_TOOLARGE. No lock may be held. */
 LMP_NODISCARD lmp_err lmp_alloc_wait(lmp_me *me, uint64_t size, uint64_t deadline, uint64_t *off);
+/* lmp_alloc_watch, lmp_memory_wait: its two halves, for who has to look at something else before the
+ * sleep. After LMP_E_NOMEM of the first, *seq is the value to sleep at: whoever frees memory, or changes
+ * that something and then calls lmp_memory_wake, ends the sleep or keeps it from beginning. */
+LMP_NODISCARD lmp_err lmp_alloc_watch(lmp_me *me, uint64_t size, uint32_t *seq, uint64_t *off);
+LMP_NODISCARD lmp_err lmp_memory_wait(lmp_me *me, uint32_t seq, uint64_t deadline);
+/* lmp_memory_wake: all who wait for memory look again. A full fence stands between the change and it
+ * (lmp_fence_after_rmw). Who is killed between the two has it done by its reaper (lmp_memory_sweep). */
+void lmp_memory_wake(lmp_arena *a);
 /* lmp_memory_used: bytes in blocks that are not free. Exact when nobody else is at work. */
 uint64_t lmp_memory_used(const lmp_arena *a);
 /* lmp_memory_sweep: frees all blocks that belong to context id `id`; by its reaper. */

@@ -171,7 +171,7 @@ void lmp_tx_owner(lmp_me *me, uint64_t off, uint32_t owner) {
   }
 }
 
-static void wake_memory(lmp_arena *a) {
+void lmp_memory_wake(lmp_arena *a) {
   lmp_hdr *h = a->h;
   if (LMP_LIKELY(!lmp_load_rlx64(&h->hd_mem_flag))) return;
   lmp_add_ar32(&h->hd_mem_seq, 1);
@@ -199,15 +199,16 @@ void lmp_free(lmp_me *me, uint64_t off) {
   } else {
     lmp_run_free(me, p.span, LMP_SPAN_LEN(p.word));
   }
-  wake_memory(a);
+  lmp_memory_wake(a);
   if (me->freed >= TRIM_EVERY * LMP_SPAN) {
     me->freed = 0;
     lmp_memory_trim(me, TRIM_LOOK);
   }
 }
 
-static lmp_err memory_wait(lmp_me *me, uint32_t seq, uint64_t deadline) {
+lmp_err lmp_memory_wait(lmp_me *me, uint32_t seq, uint64_t deadline) {
   lmp_hdr *h = me->a->h;
+  if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;
   uint32_t outer = lmp_load_rlx32(&me->c->cx_wait_n);
   lmp_wait_begin(me, NULL, &h->hd_mem_seq, deadline);
   lmp_err e = lmp_wait_sleep(me, &h->hd_mem_seq, seq, deadline);
@@ -216,16 +217,20 @@ static lmp_err memory_wait(lmp_me *me, uint32_t seq, uint64_t deadline) {
   return e;
 }
 
+lmp_err lmp_alloc_watch(lmp_me *me, uint64_t size, uint32_t *seq, uint64_t *off) {
+  *seq = lmp_load_acq32(&me->a->h->hd_mem_seq);
+  lmp_err e = lmp_alloc(me, size, off);
+  if (LMP_LIKELY(e != LMP_E_NOMEM)) return e;
+  lmp_flag_raise(&me->a->h->hd_mem_flag, *seq);
+  return lmp_alloc(me, size, off);
+}
+
 lmp_err lmp_alloc_wait(lmp_me *me, uint64_t size, uint64_t deadline, uint64_t *off) {
   for (;;) {
-    uint32_t seq = lmp_load_acq32(&me->a->h->hd_mem_seq);
-    lmp_err e = lmp_alloc(me, size, off);
-    if (LMP_LIKELY(e != LMP_E_NOMEM)) return e;
-    lmp_flag_raise(&me->a->h->hd_mem_flag, seq);
-    e = lmp_alloc(me, size, off);
+    uint32_t seq;
+    lmp_err e = lmp_alloc_watch(me, size, &seq, off);
     if (e != LMP_E_NOMEM) return e;
-    if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;
-    e = memory_wait(me, seq, deadline);
+    e = lmp_memory_wait(me, seq, deadline);
     if (e) return e;
   }
 }

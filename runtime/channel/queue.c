@@ -146,6 +146,8 @@ void lmp_queue_close(lmp_me *me, lmp_obj *o) {
   lmp_fence_after_rmw(); /* the positions before the flags; pairs with lmp_flag_raise */
   lmp_flag_wake(me->a, &q->qe_flag, lmp_qpos_word(&q->qt_pos), INT32_MAX);
   lmp_flag_wake(me->a, &q->qf_flag, lmp_qpos_word(&q->qh_pos), INT32_MAX);
+  /* CRASH: from the commit to here: the reaper pays what is owed, and wakes who waits for memory. */
+  lmp_memory_wake(me->a); /* putters too; pairs with the flag that lmp_alloc_watch raises */
   lmp_owe_none(me, 0);
   lmp_owe_none(me, 1);
 }

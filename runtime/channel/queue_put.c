@@ -141,8 +141,23 @@ static put_result put_locked(lmp_me *me, lmp_queue *q, const lmp_msg *msgs, size
   return PUT_DONE;
 }
 
-static lmp_err draft_block(lmp_me *me, const lmp_msg *m, uint64_t deadline, draft *d) {
-  lmp_err e = lmp_alloc_wait(me, msg_size(m), deadline, &d->block);
+/* Waits for memory, but not at a queue that is closed or gets closed meanwhile. */
+static lmp_err draft_alloc(lmp_me *me, lmp_queue *q, uint64_t size, uint64_t deadline,
+                           uint64_t *off) {
+  for (;;) {
+    uint32_t seq;
+    lmp_err e = lmp_alloc_watch(me, size, &seq, off);
+    if (LMP_LIKELY(e != LMP_E_NOMEM)) return e;
+    /* After the flag of who waits for memory; pairs with the fence in lmp_queue_close. */
+    if (lmp_qpos_closed(lmp_load_acq64(&q->qt_pos))) return LMP_E_CLOSED;
+    e = lmp_memory_wait(me, seq, deadline);
+    if (e) return e;
+  }
+}
+
+static lmp_err draft_block(lmp_me *me, lmp_queue *q, const lmp_msg *m, uint64_t deadline,
+                           draft *d) {
+  lmp_err e = draft_alloc(me, q, msg_size(m), deadline, &d->block);
   if (!e) msg_write(m, lmp_at(me->a, d->block));
   return e;
 }
@@ -151,7 +166,7 @@ static lmp_err draft_block(lmp_me *me, const lmp_msg *m, uint64_t deadline, draf
 static lmp_err draft_segment(lmp_me *me, lmp_queue *q, uint64_t deadline, draft *d) {
   uint32_t size = lmp_qpos_diff(lmp_load_rlx64(&q->qt_pos), lmp_load_rlx64(&q->qh_pos));
   uint32_t cells = seg_cells[size < 8 ? 0 : size < 48 ? 1 : 2];
-  lmp_err e = lmp_alloc_wait(me, sizeof(lmp_seg) + (size_t)cells * LMP_CELL, deadline, &d->seg);
+  lmp_err e = draft_alloc(me, q, sizeof(lmp_seg) + (size_t)cells * LMP_CELL, deadline, &d->seg);
   if (e) return e;
   lmp_seg *seg = lmp_seg_at(me->a, d->seg);
   seg->sg_next = 0;
@@ -193,7 +208,7 @@ static lmp_err put_step(lmp_me *me, lmp_obj *o, const lmp_msg *msgs, size_t n, u
   lmp_queue *q = lmp_queue_of(o);
   uint32_t k = 0;
   if (!d->block && !msg_inline(&msgs[0])) {
-    lmp_err e = draft_block(me, &msgs[0], deadline, d);
+    lmp_err e = draft_block(me, q, &msgs[0], deadline, d);
     if (e) return e;
   }
   lmp_lock(me, &q->qt_lock);

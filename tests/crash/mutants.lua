@@ -95,6 +95,9 @@ local mutants = {
     "  if (c->used_up) lmp_tx_owner(me, c->used_up, me->id);\n", "" },
   { "close_owes_nothing", "channel/queue.c",
     "  lmp_owe(me, 0, lmp_qpos_word(&q->qt_pos));\n  lmp_owe(me, 1, lmp_qpos_word(&q->qh_pos));\n", "" },
+  { "close_keeps_memory_waiters", "channel/queue.c", "  lmp_memory_wake(me->a);", "  ", scenes = "close" },
+  { "close_unseen_before_memory", "channel/queue_put.c",
+    "    if (lmp_qpos_closed(lmp_load_acq64(&q->qt_pos))) return LMP_E_CLOSED;\n", "", scenes = "close" },
   { "done_owes_nothing", "channel/queue.c",
     "  lmp_owe(me, 1, &q->qd_done);\n  do {", "  do {" },
   -- A flag lowered where its raiser may yet fall asleep takes four members: model/queue_wake_counter.pml

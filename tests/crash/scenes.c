@@ -225,6 +225,13 @@ static void q_close(void) {
   fill(1, 1, 5);
   world_w.closed = true;
 }
+/* Who puts into queue 0 waits for memory. */
+static void q_close_low(void) {
+  world_queue(0, 0);
+  world_queue(1, 0);
+  if (lmp_alloc(&checker()->me, SIM_SPANS * LMP_SPAN, &world_w.block)) sim_fail("set-up");
+  world_w.closed = true;
+}
 static void q_cancel(void) {
   world_queue(0, 0);
   fill(0, 2, 5);
@@ -379,6 +386,7 @@ const scene scenes[] = {
     {"getter_soon", q_empty, {get_soon, get_one, put_one}, VICTIM_V | VICTIM_Q, false},
     {"close", q_close, {close_both, get_one, put_other}, VICTIM_V | VICTIM_P, false},
     {"close_get", q_close, {close_both, get_other, get_one}, VICTIM_V | VICTIM_P, false},
+    {"close_low", q_close_low, {close_both, put_block, put_one}, VICTIM_V | VICTIM_P, false},
     {"cancel", q_cancel, {cancel, get_one, put_one}, VICTIM_V | VICTIM_P, false},
     {"trim", q_used, {get_now, put_one}, VICTIM_V | VICTIM_P, false},
     {"trim_two", q_one, {get_two, get_now, put_one}, VICTIM_V | VICTIM_Q, false},

@@ -166,6 +166,15 @@ static bool waits_rightly(void) {
   return true;
 }
 
+/* The scene's block is the checker's: who waits for memory waits for that. */
+static bool keeps_memory(void) {
+  const lmp_me *me = &checker()->me;
+  return world_w.block && lmp_block_owner(me->a, world_w.block) == me->id;
+}
+static void give_memory(void) {
+  if (keeps_memory()) lmp_free(&checker()->me, world_w.block);
+}
+
 /* Returns how many sleep, and rightly so. */
 static unsigned check_sleepers(void) {
   unsigned n = 0;
@@ -174,7 +183,11 @@ static unsigned check_sleepers(void) {
     if (m->state != SIM_SLEEPING) continue;
     n++;
     const uint32_t *word = m->words[0].word;
-    if (word == &checker()->a.h->hd_mem_seq) continue;
+    if (word == &checker()->a.h->hd_mem_seq) {
+      if (keeps_memory() && lmp_queue_closed(world_obj(world_w.q[0])))
+        sim_fail("stuck: waits for memory to put into a closed queue");
+      continue;
+    }
     if (waits_for_any(word)) {
       if (!waits_rightly()) sim_fail("stuck: a bell was not rung");
       continue;
@@ -256,7 +269,8 @@ static void relieve(void) {
       }
     }
   }
-  sim_fail("stuck: waits for memory");
+  if (!keeps_memory()) sim_fail("stuck: waits for memory");
+  give_memory();
 }
 
 static void drain(unsigned i) {
@@ -385,6 +399,7 @@ void world_finish(bool killed) {
   }
   if (sim_k.failure) return;
   check_all();
+  give_memory();
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
     if (world_w.q[i].obj) drain(i);
   }

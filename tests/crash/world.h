@@ -21,9 +21,9 @@ typedef struct world {
   lmp_handle ends[2];         /* of the scene's pipe; its streams are queues 0 and 1 */
   lmp_handle fresh;           /* a queue that the scene makes in the middle; nobody closes it */
   bool itself;                /* the first end is only sent to itself */
-  uint64_t block;             /* a block of the scene */
-  uint32_t slot, gen;         /* a process slot of the scene */
-  bool put_ok[WORLD_IDS];     /* put returned that it is in */
+  uint64_t block;         /* a block of the scene; the checker's: putters to queue 0 wait for it */
+  uint32_t slot, gen;     /* a process slot of the scene */
+  bool put_ok[WORLD_IDS]; /* put returned that it is in */
   bool put_begun[WORLD_IDS];
   uint8_t got[WORLD_IDS];        /* times it was taken */
   bool closed;                   /* the scene closes queues */

@@ -544,6 +544,24 @@ describe("a queue", function()
       ]], {env = {LUAMP_MEMORY = "16M"}}))
     end)
 
+    it("says closed, instead of waiting for memory, when nobody can put any more", function()
+      assert.equal("false\ttrue\tfalse\tclosed\tclosed\t5\t5\n", support.output([[
+        local q, other, text = mp.Queue(), mp.Queue(), ("x"):rep(1 << 20)
+        local a, b = mp.Pipe()
+        while other:put(text, 0.1) do end
+        local function tell(ok, code) -- a result would wait for memory, too
+          os.exit(not ok and code == "closed" and 5 or 6)
+        end
+        local p = mp.spawn(function() b:close() tell(q:put(text)) end)
+        local r = mp.spawn(function() b:close() tell(a:send(text)) end)
+        local waited = p:join(0.2)
+        b:close()
+        q:close()
+        print(waited, p:join(30), (q:put(text, 30)), select(2, q:put(text)), select(2, q:put(text, 0)),
+          p.exitcode, r:join(30) and r.exitcode)
+      ]], {env = {LUAMP_MEMORY = "16M"}}))
+    end)
+
     it("refuses a message larger than the limit as toolarge, and changes nothing", function()
       assert.equal("false\ttoolarge\t1\t0\ttoolarge\nfirst\ttrue\n", support.output([[
         local q = mp.Queue()
