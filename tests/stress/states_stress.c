@@ -54,6 +54,54 @@ static const char script[] =
     "local ok, why = pcall(mp.spawn, print)\n"
     "assert(not ok and why:find('several threads'), why)\n";
 
+/* What is not a queue. */
+static const char others[] =
+    "local mp, seed = require 'luamp', ...\n"
+    "mp.configure {memory = '4M'}\n"
+    "local n = mp.Value('q', 0)\n"
+    "local lock, rlock, cond = mp.Lock(), mp.RLock(), mp.Condition()\n"
+    "local sem, bounded = mp.Semaphore(2), mp.BoundedSemaphore(2)\n"
+    "local event, barrier = mp.Event(), mp.Barrier(1)\n"
+    "for i = 1, 100 do\n"
+    "  lock:with(function() n.value = n.value + 1 end)\n"
+    "  rlock:with(rlock.with, rlock, n.add, n, 1)\n"
+    "  n:with(n.add, 1)\n"
+    "  cond:with(function() cond:notify_all(); assert(i % 50 > 0 or not cond:wait(0.001)) end)\n"
+    "  assert(sem:acquire() and sem:acquire() and not sem:acquire(0))\n"
+    "  sem:release(); sem:release()\n"
+    "  bounded:with(n.add, n, 1)\n"
+    "  event:set(); assert(event:wait()); event:clear()\n"
+    "  assert(barrier:wait() == 1)\n"
+    "end\n"
+    "assert(n.value == 400 and not event:is_set() and bounded:value() == 2, n.value)\n"
+    "assert(not pcall(bounded.release, bounded) and not pcall(lock.release, lock))\n"
+    "local a, shm = mp.Array('d', 1000), mp.SharedMemory {size = 1000}\n"
+    "for i = 1, #a do a[i] = (i * seed) % 1009 end\n"
+    "a:sort()\n"
+    "assert(a[1] == a:min() and a[#a] == a:max())\n"
+    "shm:pack('i4z', 0, seed & 0xffff, 'text')\n"
+    "assert(shm:array('i', 0, 1)[1] == seed & 0xffff and shm:unlink())\n"
+    "local first, second <close> = mp.Pipe()\n"
+    "local fd = first:fileno()\n"
+    "for i = 1, 100 do\n"
+    "  assert(second:send {i, lock, n} and second:send_bytes(('x'):rep(i * 30)) and "
+    "first:send(i))\n"
+    "  local ready = mp.wait({first, second, fd, event})\n"
+    "  assert(#ready == 3 and first:poll() and second:recv() == i)\n"
+    "  local t = first:recv()\n"
+    "  assert(t[1] == i and t[2] == lock and t[3] == n and #first:recv_bytes() == i * 30)\n"
+    "  assert(#mp.wait({first, fd}, 0) == 0)\n"
+    "end\n"
+    "second:send(second)\n"
+    "second:close()\n"
+    "first:recv():close()\n"
+    "assert(first:recv() == nil and not first:send(1))\n"
+    "for i = 1, 50 do\n"
+    "  local r, w = mp.Pipe(false)\n"
+    "  assert(w:send(r))\n" /* a cycle */
+    "  if i % 2 == 0 then r:fileno() end\n"
+    "end\n";
+
 static void *work(void *arg) {
   uint64_t rng = *(uint64_t *)arg;
   uint64_t *n = arg;
@@ -63,7 +111,7 @@ static void *work(void *arg) {
     luaL_openlibs(L);
     luaL_requiref(L, "luamp", luaopen_luamp, 0);
     lua_settop(L, 0);
-    must(luaL_loadstring(L, script) == LUA_OK);
+    must(luaL_loadstring(L, stress_below(&rng, 2) ? script : others) == LUA_OK);
     lua_pushinteger(L, (lua_Integer)(stress_random(&rng) >> 1));
     if (lua_pcall(L, 1, 0, 0)) {
       fprintf(stderr, "%s\n", lua_tostring(L, -1));
