@@ -409,7 +409,7 @@ for _, f in ipairs { "base/debug", "base/err", "os/linux_bell", "os/linux_futex"
   "os/linux_process" } do
   step[#step + 1] = object(top .. "/base", root .. "/runtime", f, "real")
 end
-for _, f in ipairs { "step_kill", "step_sync", "check" } do
+for _, f in ipairs { "step_kill", "step_sync", "step_pipe", "check" } do
   local o = string.format("%s/base/s_%s.o", top, f)
   step[#step + 1] = o
   rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))

@@ -384,6 +384,7 @@ static void victim(const step_op *op) {
     _exit(4);
   }
   sync_hold(&real.me);
+  pipe_hold(&real.me);
   if (op->run == do_cancel && lmp_queue_new(&real.me, NULL, 0, 0, &object)) _exit(5);
   shared[1] = (lmp_handle){slot, real.me.id};
   stop_here();
@@ -433,6 +434,7 @@ static void prepare(const step_op *op) {
   while (get(&real)) {
   }
   sync_drop();
+  pipe_drop();
   op->set();
 }
 
@@ -496,6 +498,7 @@ static void make_place(place *p) {
   p->a.kinds[LMP_KIND_DICT] = &lmp_dict_kind;
   p->a.kinds[LMP_KIND_LIST] = &lmp_list_kind;
   sync_place(p);
+  pipe_place(p);
   p->a.cpus = 1; /* no spinning */
 }
 
@@ -534,6 +537,7 @@ int main(int argc, char **argv) {
   step_must(!lmp_queue_new(&real.me, NULL, 0, 0, &queue), "queue");
   for (size_t i = 0; i < LMP_COUNT(ops); i++) visit(&ops[i], only, all);
   for (const step_op *op = sync_ops; op->name; op++) visit(op, only, all);
+  for (const step_op *op = pipe_ops; op->name; op++) visit(op, only, all);
   printf("%llu instructions, %llu states, %llu nested states, %llu kills, %llu violations\n",
          (unsigned long long)total.instructions, (unsigned long long)total.states,
          (unsigned long long)total.nested, (unsigned long long)total.kills,

@@ -31,4 +31,10 @@ void sync_place(place *p);  /* the kinds that it needs */
 void sync_hold(lmp_me *me); /* the victim holds what was set */
 void sync_drop(void);       /* what was set goes, where no check of `real` took it away */
 
+/* step_pipe.c: the same for pipes. */
+extern const step_op pipe_ops[];
+void pipe_place(place *p);
+void pipe_hold(lmp_me *me);
+void pipe_drop(void);
+
 #endif
