@@ -216,6 +216,14 @@ static void kill_between(const scene *sc, uint8_t v, uint8_t p, uint32_t stride)
   pairs(sc->name, &s, 0, 0, stride, 1, 0, 1);
 }
 
+/* The same, but the dead is reaped before the other goes on: what it looked at is repaired by then. */
+static void reap_before(const scene *sc, uint8_t v, uint8_t p, uint32_t stride) {
+  schedule s = {
+      .n = 4,
+      .s = {{p, STEP_ACCESS, 0}, {v, STEP_WRITE, 0}, {v, STEP_KILL, 0}, {SIM_R, STEP_FREE, 0}}};
+  pairs(sc->name, &s, 0, 0, stride, 1, 0, 1);
+}
+
 /* The victim stops at i, a player at j, then the victim goes on for a while and is killed. */
 static void kill_later(const scene *sc, uint8_t v, uint8_t p, uint32_t stride_v,
                        uint32_t stride_p) {
@@ -329,6 +337,7 @@ static void explore_pair(const scene *sc, uint8_t v, uint8_t p, const extent *x,
   if (x[v].sleeps && victim) woken(sc, v, p, x[v].accesses, stride_p, true);
   if (!victim) return;
   kill_between(sc, v, p, stride_p);
+  reap_before(sc, v, p, stride_p);
   kill_later(sc, v, p, stride_v * 2, stride_p * 2);
   reap_between(sc, v, p, stride_for(x[v].writes, most), stride_p);
 }
