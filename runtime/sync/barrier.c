@@ -10,11 +10,12 @@
  *       of its round (there are two, in turn), and while it is not broken none is given up: so who takes the
  *       last one, and finds the attempt still going on, is the last to arrive, and the only one.
  *   BA2 a party keeps its place until it has seen how its attempt ended, and a place that is not free is not
- *       taken. A free place keeps the number of the attempt that it was last used in, and is taken at most
- *       once in an attempt: a swap that comes late does not take one that was used meanwhile. So from the arrival of a party until it leaves, a round can only be completed if its own was:
- *       a later one would need its place, or is in the other bank, which becomes the present one by
- *       completing its own. Hence, whatever came later: it was let go exactly if the count of rounds has
- *       changed.
+ *       taken. A free place keeps the number of the attempt that it was last used in. Who takes one has
+ *       looked at it, then found its attempt still going on: so numbers only grow, and a swap that comes
+ *       late, in whatever attempt, does not take a place that was used meanwhile. So from the arrival of
+ *       a party until it leaves, a round can only be completed if its own was: a later one would need its
+ *       place, or is in the other bank, which becomes the present one by completing its own. Hence,
+ *       whatever came later: it was let go exactly if the count of rounds has changed.
  *   BA3 the swap that completes, breaks or resets is the commit, and changes the word that is slept on.
  *       Who sleeps has set W (or V) in the value that it sleeps on; that swap takes both away and wakes all.
  *   BA4 who waits for a place to be left sets V, then looks at the place again; who leaves one frees it,
@@ -148,6 +149,7 @@ static uint32_t take_place(lmp_me *me, lmp_barrier *b, lmp_bstate s, lmp_place *
     lmp_place seen = lmp_load_acq64(place);
     /* CRASH: after the swap: a party that has arrived is dead. */
     while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {
+      if ((lmp_load_acq64(&b->ba_state) ^ s) & ~FLAGS) return OVER; /* after the place: BA2 */
       if (lmp_cas_ar64(place, &seen, place_word(s, me->id))) return i + 1;
     }
     if (place_id(seen) == 0) return OVER;

@@ -268,6 +268,10 @@ static void abort_reset(sim_member *m) {
   lmp_barrier_abort(&m->me, thing());
   lmp_barrier_reset(&m->me, thing());
 }
+static void reset_and_wait(sim_member *m) {
+  lmp_barrier_reset(&m->me, thing());
+  (void)wait_until(m, LMP_FOREVER);
+}
 /* The last party's action goes wrong. */
 static void wait_and_quit(sim_member *m) {
   lmp_party p;
@@ -521,6 +525,11 @@ const scene sem_scenes[] = {
      r_two_reset,
      {wait_again, wait_again, reset_barrier},
      VICTIM_V | VICTIM_Q,
+     false},
+    {"barrier_late",
+     r_two_reset,
+     {wait_one, reset_and_wait, wait_one},
+     VICTIM_V | VICTIM_P,
      false},
     {"barrier_quit", r_two_broken, {wait_and_quit, wait_one}, VICTIM_V | VICTIM_P, false},
     {"barrier_make", r_nothing, {make_barrier, make_barrier}, VICTIM_V, false},
