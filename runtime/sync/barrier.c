@@ -3,9 +3,9 @@
  *
  * Design. Parties take places; the state word says which round the places are for and how it ended. All is
  * done by swaps of the state and of places, without a lock, so that the reaper of a party can break the
- * round at any time. The state counts complete rounds, and attempts: one ends when it is complete, or when
- * a broken one is reset. B: the attempt is broken. W, V: somebody may sleep on the lower half, until the
- * attempt ends, or until a place of an earlier one is left.
+ * round at any time. The state counts complete rounds (modulo 4), and attempts: one ends when it is complete,
+ * or when a broken one is reset. B: the attempt is broken. W, V: somebody may sleep on the lower half, until
+ * the attempt ends, or until a place of an earlier one is left.
  *   BA1 the places of an attempt are those that carry its number. They are taken lowest first, from the bank
  *       of its round (there are two, in turn), and while it is not broken none is given up: so who takes the
  *       last one, and finds the attempt still going on, is the last to arrive, and the only one.
@@ -18,6 +18,8 @@
  *       whatever came later: it was let go exactly if the count of rounds has changed.
  *   BA3 the swap that completes, breaks or resets is the commit, and changes the word that is slept on.
  *       Who sleeps has set W (or V) in the value that it sleeps on; that swap takes both away and wakes all.
+ *       Each such swap is counted as a turn: V, set again by one who looked before it, does not make the word
+ *       what it was.
  *   BA4 who waits for a place to be left sets V, then looks at the place again; who leaves one frees it,
  *       then looks at V; a full fence stands between, in both.
  * CRASH: a dead party is found by its place: the reaper breaks the attempt, if it is still going on, before
@@ -35,9 +37,7 @@
 #define WAITERS UINT64_C(2)
 #define VACANCY UINT64_C(4)
 #define FLAGS (BROKEN | WAITERS | VACANCY)
-#define ATTEMPT_SHIFT 3
-#define LOWER UINT64_C(0xffffffff)
-
+#define ONE_TURN 8u
 /* How often a waiting party looks whether the others live: their deaths are to be felt in less than a tenth
  * of a second. */
 #define PARTY_TICK (25 * LMP_MSEC)
@@ -50,13 +50,24 @@
 
 /* -- words ----------------------------------------------------------------------------------------- */
 
-static uint32_t rounds_of(lmp_bstate s) { return (uint32_t)(s >> 32); }
-static uint32_t attempt_of(lmp_bstate s) { return (uint32_t)s >> ATTEMPT_SHIFT; }
-/* The next attempt, `rounds` more complete; no flag is set. */
-static lmp_bstate next(lmp_bstate s, uint32_t rounds) {
-  uint32_t attempt = (attempt_of(s) + 1) << ATTEMPT_SHIFT;
-  return (uint64_t)(rounds_of(s) + rounds) << 32 | attempt;
+/* The attempt, and as its lower bits the round that it is for. */
+#define ROUND UINT32_C(3)
+#define ONE_ATTEMPT (ROUND + 1)
+static uint32_t attempt_of(lmp_bstate s) { return (uint32_t)(s >> 32); }
+static bool same_round(uint32_t attempt, uint32_t other) { return !((attempt ^ other) & ROUND); }
+static bool same_attempt(lmp_bstate s, lmp_bstate t) { return attempt_of(s) == attempt_of(t); }
+
+/* States that come after s, without waiters. */
+static lmp_bstate after(lmp_bstate s, uint32_t attempt, uint64_t flags) {
+  uint32_t turns = ((uint32_t)s & ~(uint32_t)FLAGS) + ONE_TURN;
+  return (uint64_t)attempt << 32 | turns | flags;
 }
+static lmp_bstate next(lmp_bstate s, uint32_t rounds) {
+  uint32_t round = (attempt_of(s) + rounds) & ROUND;
+  return after(s, ((attempt_of(s) & ~ROUND) + ONE_ATTEMPT) | round, 0);
+}
+static lmp_bstate broken(lmp_bstate s) { return after(s, attempt_of(s), BROKEN); }
+static lmp_bstate vacated(lmp_bstate s) { return after(s, attempt_of(s), s & BROKEN); }
 
 static uint32_t place_attempt(lmp_place w) { return (uint32_t)(w >> 32); }
 static uint32_t place_id(lmp_place w) { return (uint32_t)w; }
@@ -67,15 +78,11 @@ static lmp_place place_word(lmp_bstate s, uint32_t id) {
 /* Place i of the bank of the round that `s` is in. */
 static lmp_place *place_at(const lmp_arena *a, lmp_barrier *b, lmp_bstate s, uint32_t i) {
   lmp_place *all = b->ba_block ? lmp_at(a, b->ba_block) : b->ba_place;
-  return &all[(rounds_of(s) & 1) * b->ba_parties + i];
+  return &all[(attempt_of(s) & 1) * b->ba_parties + i];
 }
 
 /* The half of the state that is slept on (little endian). */
 static uint32_t *state_word(lmp_barrier *b) { return (uint32_t *)(void *)&b->ba_state; }
-
-static bool same_attempt(lmp_bstate s, const lmp_party *p) {
-  return (s & ~FLAGS) == (p->state & ~FLAGS);
-}
 
 /* -- changes of state ------------------------------------------------------------------------------- */
 
@@ -92,7 +99,7 @@ static bool turn(lmp_me *me, lmp_barrier *b, lmp_bstate *s, lmp_bstate to) {
 /* Breaks the attempt of `of`, if it is the present one. */
 static void break_attempt(lmp_me *me, lmp_barrier *b, lmp_bstate of) {
   lmp_bstate s = lmp_load_acq64(&b->ba_state);
-  while (!((s ^ of) & ~FLAGS) && !(s & BROKEN) && !turn(me, b, &s, (s & ~FLAGS) | BROKEN)) {
+  while (same_attempt(s, of) && !(s & BROKEN) && !turn(me, b, &s, broken(s))) {
   }
 }
 
@@ -101,7 +108,7 @@ static void leave(lmp_me *me, lmp_barrier *b, const lmp_party *p) {
   lmp_store_rel64(place_at(me->a, b, p->state, p->index - 1), place_word(p->state, 0));
   lmp_fence_sc(); /* BA4 */
   lmp_bstate s = lmp_load_acq64(&b->ba_state);
-  while ((s & VACANCY) && !turn(me, b, &s, s & ~(VACANCY | WAITERS))) {
+  while ((s & VACANCY) && !turn(me, b, &s, vacated(s))) {
   }
 }
 
@@ -149,7 +156,7 @@ static uint32_t take_place(lmp_me *me, lmp_barrier *b, lmp_bstate s, lmp_place *
     lmp_place seen = lmp_load_acq64(place);
     /* CRASH: after the swap: a party that has arrived is dead. */
     while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {
-      if ((lmp_load_acq64(&b->ba_state) ^ s) & ~FLAGS) return OVER; /* after the place: BA2 */
+      if (!same_attempt(lmp_load_acq64(&b->ba_state), s)) return OVER; /* after the place: BA2 */
       if (lmp_cas_ar64(place, &seen, place_word(s, me->id))) return i + 1;
     }
     if (place_id(seen) == 0) return OVER;
@@ -177,9 +184,9 @@ lmp_err lmp_barrier_arrive(lmp_me *me, lmp_obj *o, uint64_t deadline, lmp_party 
     *p = (lmp_party){.index = take_place(me, b, s, &at, &was), .state = s};
     if (p->index == OVER) continue;
     if (p->index) {
-      s = lmp_load_acq64(&b->ba_state);                    /* after the swap of the place: BA1 */
-      bool complete = rounds_of(s) != rounds_of(p->state); /* with us: BA2 */
-      if (complete || (same_attempt(s, p) && !(s & BROKEN))) {
+      s = lmp_load_acq64(&b->ba_state); /* after the swap of the place: BA1 */
+      bool complete = !same_round(attempt_of(s), attempt_of(p->state)); /* with us: BA2 */
+      if (complete || (same_attempt(s, p->state) && !(s & BROKEN))) {
         p->last = !complete && p->index == b->ba_parties;
         e = LMP_OK;
         break;
@@ -206,11 +213,11 @@ lmp_err lmp_barrier_await(lmp_me *me, lmp_obj *o, uint64_t deadline, const lmp_p
   bool spun = false;
   for (;;) {
     lmp_bstate s = lmp_load_acq64(&b->ba_state); /* pairs with the swap in lmp_barrier_release */
-    if (rounds_of(s) != rounds_of(p->state)) {   /* BA2 */
+    if (!same_round(attempt_of(s), attempt_of(p->state))) { /* BA2 */
       e = LMP_OK;
       break;
     }
-    if (!same_attempt(s, p) || (s & BROKEN)) {
+    if (!same_attempt(s, p->state) || (s & BROKEN)) {
       e = LMP_E_BROKEN;
       break;
     }
@@ -221,7 +228,7 @@ lmp_err lmp_barrier_await(lmp_me *me, lmp_obj *o, uint64_t deadline, const lmp_p
     if (e) {
       break_attempt(me, b, s);
     } else if (!spun) {
-      if (attempt_of(s) % SPIN_AGAIN == 0) me->spin = 0; /* the most there is */
+      if (attempt_of(s) / ONE_ATTEMPT % SPIN_AGAIN == 0) me->spin = 0; /* the most there is */
       spun = !lmp_spin(me, state_word(b), (uint32_t)s, true);
     } else {
       e = sleep_at(me, o, s, WAITERS, NULL, 0, deadline);
@@ -237,7 +244,7 @@ lmp_err lmp_barrier_release(lmp_me *me, lmp_obj *o, const lmp_party *p) {
   lmp_bstate s = lmp_load_acq64(&b->ba_state);
   lmp_err e = LMP_E_BROKEN;
   /* CRASH: before the swap: the round is broken. After it: it is complete. */
-  while (e && same_attempt(s, p) && !(s & BROKEN)) {
+  while (e && same_attempt(s, p->state) && !(s & BROKEN)) {
     if (turn(me, b, &s, next(s, 1))) e = LMP_OK;
   }
   leave(me, b, p);
@@ -255,7 +262,7 @@ void lmp_barrier_quit(lmp_me *me, lmp_obj *o, const lmp_party *p) {
 void lmp_barrier_abort(lmp_me *me, lmp_obj *o) {
   lmp_barrier *b = lmp_barrier_of(o);
   lmp_bstate s = lmp_load_acq64(&b->ba_state);
-  while (!(s & BROKEN) && !turn(me, b, &s, (s & ~FLAGS) | BROKEN)) {
+  while (!(s & BROKEN) && !turn(me, b, &s, broken(s))) {
   }
 }
 
@@ -281,7 +288,8 @@ uint32_t lmp_barrier_waiting(const lmp_arena *a, const lmp_obj *o) {
       n++;
     }
     if (s & BROKEN) return 0;
-    if (!((lmp_load_acq64(&b->ba_state) ^ s) & (~FLAGS | BROKEN))) return n;
+    lmp_bstate now = lmp_load_acq64(&b->ba_state);
+    if (same_attempt(now, s) && !(now & BROKEN)) return n;
   }
 }
 
@@ -341,7 +349,7 @@ lmp_err lmp_barrier_new(lmp_me *me, const char *name, size_t namelen, uint32_t p
   e = lmp_obj_new(me, LMP_KIND_BARRIER, name, namelen, &o);
   if (e) goto fail_action;
   lmp_barrier *b = lmp_barrier_of(o);
-  b->ba_state = UINT64_C(1) << ATTEMPT_SHIFT;
+  b->ba_state = (uint64_t)ONE_ATTEMPT << 32;
   b->ba_parties = parties;
   b->ba_timeout = timeout;
   b->ba_block = places;
@@ -399,14 +407,14 @@ static void barrier_abandon(lmp_me *me, lmp_obj *o, uint32_t id) {
     if (place_id(seen) != id) continue;
     s = lmp_load_acq64(&b->ba_state);
     while (attempt_of(s) == place_attempt(seen) && !(s & BROKEN) &&
-           !lmp_cas_ar64(&b->ba_state, &s, (s & ~FLAGS) | BROKEN)) {
+           !lmp_cas_ar64(&b->ba_state, &s, broken(s))) {
     }
     /* CRASH: before: the next reaper finds it broken, and the place. */
     lmp_store_rel64(place, (uint64_t)place_attempt(seen) << 32);
   }
   lmp_fence_sc(); /* BA4 */
   s = lmp_load_acq64(&b->ba_state);
-  while ((s & VACANCY) && !lmp_cas_ar64(&b->ba_state, &s, s & ~(VACANCY | WAITERS))) {
+  while ((s & VACANCY) && !lmp_cas_ar64(&b->ba_state, &s, vacated(s))) {
   }
   /* Whatever there was: one who was killed in the middle of this has left no trace of it. */
   lmp_os_futex_wake(state_word(b), INT32_MAX);

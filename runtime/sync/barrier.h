@@ -11,9 +11,9 @@
 /* Every thread that waits has a context: more could never come together. */
 #define LMP_BARRIER_MAX LMP_CTX_MAX
 
-/* rounds:32 | attempt:29 | V:1 | W:1 | B:1. The lower half is slept on. See barrier.c. */
+/* attempt:30 | round:2 | turns:29 | V:1 | W:1 | B:1. The lower half is slept on. See barrier.c. */
 typedef uint64_t lmp_bstate;
-/* A party's place in an attempt: attempt:32 | context id:32, 0: it is free since. */
+/* A party's place in an attempt: attempt and round, as above | context id:32, 0: it is free since. */
 typedef uint64_t lmp_place;
 
 typedef struct lmp_barrier {

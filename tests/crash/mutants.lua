@@ -319,7 +319,7 @@ local mutants = {
     "  while (!e && !lmp_event_is_set(o)) {\n    turns = lmp_load_acq32(&ev->ev_turns);\n"
       .. "    if (!(turns & 1)) e = lmp_wait_sleep(me, &ev->ev_turns, turns, deadline);" },
   { "barrier_dead_stay", "sync/barrier.c",
-    "           !lmp_cas_ar64(&b->ba_state, &s, (s & ~FLAGS) | BROKEN)) {\n    }",
+    "           !lmp_cas_ar64(&b->ba_state, &s, broken(s))) {\n    }",
     "           false) {\n    }" },
   { "barrier_place_first", "sync/barrier.c",
     "    s = lmp_load_acq64(&b->ba_state);\n    while (attempt_of(s) == place_attempt(seen)",
@@ -331,13 +331,17 @@ local mutants = {
   { "barrier_owes_nothing", "sync/barrier.c",
     "  lmp_owe(me, 0, state_word(b));\n  bool done", "  bool done" },
   { "barrier_counts_twice", "sync/barrier.c",
-    "bool complete = rounds_of(s) != rounds_of(p->state);", "bool complete = false;" },
+    "bool complete = !same_round(attempt_of(s), attempt_of(p->state));", "bool complete = false;" },
   { "barrier_place_again", "sync/barrier.c",
     "while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {", "while (place_id(seen) == 0) {" },
+  { "barrier_place_stale", "sync/barrier.c",
+    "      if (!same_attempt(lmp_load_acq64(&b->ba_state), s)) return OVER; /* after the place: BA2 */\n", "" },
   { "barrier_vacancy_unseen", "sync/barrier.c",
     "  if (at && lmp_load_acq64(at) != seen) return LMP_OK;\n", "" },
+  { "barrier_vacancy_no_turn", "sync/barrier.c",
+    "return after(s, attempt_of(s), s & BROKEN);", "return s & ~(VACANCY | WAITERS);", scenes = "barrier" },
   { "barrier_all_wait", "sync/barrier.c",
-    "  while ((s & VACANCY) && !turn(me, b, &s, s & ~(VACANCY | WAITERS))) {\n  }\n", "" },
+    "  while ((s & VACANCY) && !turn(me, b, &s, vacated(s))) {\n  }\n", "" },
 }
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",

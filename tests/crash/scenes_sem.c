@@ -272,6 +272,12 @@ static void reset_and_wait(sim_member *m) {
   lmp_barrier_reset(&m->me, thing());
   (void)wait_until(m, LMP_FOREVER);
 }
+/* Has been found by a reset: leaves its place. */
+static void leave_reset(sim_member *m) {
+  deeds *d = &now()->did[who(m)];
+  d->wait[0].e = lmp_barrier_await(&m->me, thing(), LMP_FOREVER, &d->wait[0].party);
+  d->wait[0].over = true;
+}
 /* The last party's action goes wrong. */
 static void wait_and_quit(sim_member *m) {
   lmp_party p;
@@ -296,13 +302,13 @@ static void barrier_relieve(lmp_obj *o, const sim_member *s) {
   lmp_barrier_abort(&checker()->me, o);
 }
 
-static uint32_t round_of(lmp_bstate s) { return (uint32_t)(s >> 32); }
+static uint32_t round_of(lmp_bstate s) { return (uint32_t)(s >> 32) & 3; }
 
 /* Two waits that both had a place in one attempt. */
 static void check_two(unsigned i, unsigned k, unsigned j, unsigned l) {
   const lmp_party *p = &now()->did[i].wait[k].party;
   const lmp_party *q = &now()->did[j].wait[l].party;
-  if ((p->state ^ q->state) >> 3) return;
+  if ((p->state ^ q->state) >> 32) return;
   if (p->index == q->index) sim_fail("two parties with one number");
   if (!now()->did[i].wait[k].over || !now()->did[j].wait[l].over) return;
   if (now()->did[i].wait[k].e != now()->did[j].wait[l].e) sim_fail("one was let go, the other not");
@@ -441,6 +447,17 @@ static void r_two_reset(void) {
   barrier_of(2);
   now()->breaks = now()->resets = true;
 }
+/* V has the first place, of an attempt before the present one. */
+static void r_two_stay(void) {
+  deeds *d;
+  r_two_reset();
+  d = &now()->did[SIM_V];
+  if (lmp_barrier_arrive(&sim_k.m[SIM_V].me, thing(), LMP_NOWAIT, &d->wait[0].party))
+    sim_fail("set-up");
+  d->wait[0].arrived = true;
+  d->nwaits = 1;
+  lmp_barrier_reset(&checker()->me, thing());
+}
 /* With blocks: one for the places, one for the action. */
 static void r_nothing(void) {}
 static void make_barrier(sim_member *m) {
@@ -526,11 +543,8 @@ const scene sem_scenes[] = {
      {wait_again, wait_again, reset_barrier},
      VICTIM_V | VICTIM_Q,
      false},
-    {"barrier_late",
-     r_two_reset,
-     {wait_one, reset_and_wait, wait_one},
-     VICTIM_V | VICTIM_P,
-     false},
+    {"barrier_late", r_two_reset, {wait_one, reset_and_wait, wait_one}, VICTIM_V | VICTIM_P, false},
+    {"barrier_vacancy", r_two_stay, {leave_reset, wait_one, wait_one}, VICTIM_V | VICTIM_Q, false},
     {"barrier_quit", r_two_broken, {wait_and_quit, wait_one}, VICTIM_V | VICTIM_P, false},
     {"barrier_make", r_nothing, {make_barrier, make_barrier}, VICTIM_V, false},
     {0},
