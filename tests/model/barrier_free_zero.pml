@@ -1,0 +1,9 @@
+/* A free place keeps no number: see barrier.pml. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -E -DCOLLAPSE -w24 -m100000 */
+/* expect: errors */
+#define FREE_ZERO
+#define PARTIES 3
+#define CALLS 1
+#define EVENTS 1
+#define RESET_ONLY
+#include "barrier.pml"

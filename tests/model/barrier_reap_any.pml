@@ -1,0 +1,8 @@
+/* The reaper breaks whatever goes on: see barrier.pml. SPDX-License-Identifier: MIT */
+/* args: -DSAFETY -E -DCOLLAPSE -w24 -m100000 */
+/* expect: errors */
+#define REAP_ANY
+#define PARTIES 2
+#define CALLS 2
+#define EVENTS 2
+#include "barrier.pml"
