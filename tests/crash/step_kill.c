@@ -178,16 +178,18 @@ static void do_cancel(void) {
   queue = was;
   lmp_queue_cancel(&real.me, lmp_obj_at(&real.a, object.obj));
 }
-/* Somebody waits for the queue by its bell, which the put rings. */
-static void set_bell(void) {
-  uint32_t number;
+/* One bell for all: whoever reaps rings each. */
+void step_watch(const lmp_kind *kind, lmp_obj *o) {
+  static uint32_t number = UINT32_MAX;
   uint64_t *flag;
-  lmp_obj *o = lmp_obj_at(&real.a, queue.obj);
-  step_must(!lmp_bell_claim(&real.me, &number), "set-up");
+  if (number == UINT32_MAX) step_must(!lmp_bell_claim(&real.me, &number), "bell");
   lmp_bell_empty(&real.a, number, LMP_BELL_SOCKET);
-  step_must(!lmp_queue_kind.watch(&real.me, o, &flag), "set-up");
+  step_must(!kind->watch(&real.me, o, &flag), "watch");
   lmp_bell_arm(flag, number);
 }
+
+/* Somebody waits for the queue by its bell, which the put rings. */
+static void set_bell(void) { step_watch(&lmp_queue_kind, lmp_obj_at(&real.a, queue.obj)); }
 static void do_trim(void) { lmp_memory_trim(&real.me, 16); }
 
 static const step_op ops[] = {

@@ -24,6 +24,8 @@ extern place real;
 
 /* step_must: ends the program where a set-up fails. */
 void step_must(bool ok, const char *what);
+/* step_watch: the main process waits for `o` by its bell. */
+void step_watch(const lmp_kind *kind, lmp_obj *o);
 
 /* step_sync.c: locks, conditions, semaphores, events, barriers; the last has no name. */
 extern const step_op sync_ops[];

@@ -53,14 +53,7 @@ void sync_place(place *p) {
 }
 
 /* The main process waits for the subject by its bell. */
-static void watched(const lmp_kind *kind) {
-  static uint32_t number = UINT32_MAX;
-  uint64_t *flag;
-  if (number == UINT32_MAX) step_must(!lmp_bell_claim(&real.me, &number), "bell");
-  lmp_bell_empty(&real.a, number, LMP_BELL_SOCKET);
-  step_must(!kind->watch(&real.me, mine(), &flag), "watch");
-  lmp_bell_arm(flag, number);
-}
+static void watched(const lmp_kind *kind) { step_watch(kind, mine()); }
 
 static uint64_t soon(uint64_t ns) { return lmp_os_now() + ns; }
 
