@@ -155,11 +155,10 @@ static uint32_t take_place(lmp_me *me, lmp_barrier *b, lmp_bstate s, lmp_place *
     lmp_place *place = place_at(me->a, b, s, i);
     lmp_place seen = lmp_load_acq64(place);
     /* CRASH: after the swap: a party that has arrived is dead. */
-    while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {
+    while (place_id(seen) == 0) {
       if (!same_attempt(lmp_load_acq64(&b->ba_state), s)) return OVER; /* after the place: BA2 */
       if (lmp_cas_ar64(place, &seen, place_word(s, me->id))) return i + 1;
     }
-    if (place_id(seen) == 0) return OVER;
     if (place_attempt(seen) != attempt_of(s)) {
       *at = place;
       *was = seen;

@@ -333,7 +333,7 @@ local mutants = {
   { "barrier_counts_twice", "sync/barrier.c",
     "bool complete = !same_round(attempt_of(s), attempt_of(p->state));", "bool complete = false;" },
   { "barrier_place_again", "sync/barrier.c",
-    "while (place_id(seen) == 0 && place_attempt(seen) != attempt_of(s)) {", "while (place_id(seen) == 0) {" },
+    "p->index - 1), place_word(p->state, 0));", "p->index - 1), 0);" },
   { "barrier_place_stale", "sync/barrier.c",
     "      if (!same_attempt(lmp_load_acq64(&b->ba_state), s)) return OVER; /* after the place: BA2 */\n", "" },
   { "barrier_vacancy_unseen", "sync/barrier.c",

@@ -12,9 +12,8 @@
  *
  * Property: a round is completed when all its places are taken, each by another party, and none of them is
  * counted in two rounds in one call; who is let go was counted, who finds it broken was not; who runs the
- * action came last to an attempt that was whole when it came; a reaper breaks only what the dead party was in;
- * a call that has to look again has something new to see; and when nothing moves any more, all dead are reaped
- * and who sleeps waits for a party that has not come.
+ * action came last to an attempt that was whole when it came; a reaper breaks only what the dead party was
+ * in; and when nothing moves any more, all dead are reaped and who sleeps waits for a party that has not come.
  *
  * Mutants, each in a file of its name: NO_RECHECK: who took a place does not look at the state again.
  * COME_AGAIN: it does, and comes again where its round was completed meanwhile. STALE_TAKE: the state is not
@@ -207,8 +206,7 @@ look:
       seen = place(s, i);
 look_at:
       if
-      :: pl_id(seen) == 0 && pl_attempt(seen) != attempt(s) -> goto take
-      :: pl_id(seen) == 0 && pl_attempt(seen) == attempt(s) -> goto over
+      :: pl_id(seen) == 0 -> goto take
       :: pl_id(seen) && pl_attempt(seen) != attempt(s) -> at = i + 1; goto none
       :: else ->
         i++;
@@ -222,7 +220,7 @@ take:
 #ifndef STALE_TAKE
     atomic {
       if
-      :: !same(st, s) -> goto over
+      :: !same(st, s) -> goto arrive
       :: else
       fi
     };
@@ -242,9 +240,6 @@ take:
       :: else -> seen = place(s, i); goto look_at
       fi
     };
-over:
-    assert(!same(st, s) || (st & B));
-    goto arrive;
 none:
     if
     :: late -> mine = s; break_attempt(me, s, mine, ok); mine = 0; goto arrive
