@@ -202,12 +202,13 @@ typedef struct small {
 
 static bool small_new(const lmp_dop *op, small *v) {
   const lmp_msg *m = op->value;
-  uint8_t *to = v->value;
   if (op->out || op->held || (!m && !op->room)) return false;
   if (m ? m->nhandles || m->len > IN_PLACE : op->room > IN_PLACE) return false;
   v->e = (lmp_entry){.en_vlen = m ? m->len : op->room};
-  for (uint32_t i = 0; m && i < m->niov; to += m->iov[i++].len) {
-    if (m->iov[i].len) memcpy(to, m->iov[i].data, m->iov[i].len);
+  size_t at = 0;
+  for (uint32_t i = 0; m && i < m->niov; i++) {
+    if (m->iov[i].len) memcpy(v->value + at, m->iov[i].data, m->iov[i].len);
+    at += m->iov[i].len;
   }
   return true;
 }

@@ -47,7 +47,7 @@ static size_t key_float(lua_State *L, int arg, uint8_t to[L_SCALAR_MAX]) {
 
 /* The key at `arg`, valid while `key` and what may have been pushed are there. Raises for what is none. */
 static void key_check(lua_State *L, int arg, const l_obj *u, d_key *key) {
-  const uint8_t *data = key->small;
+  const uint8_t *data = NULL;
   size_t len = 0;
   switch (lua_type(L, arg)) {
     case LUA_TNUMBER:
@@ -65,7 +65,7 @@ static void key_check(lua_State *L, int arg, const l_obj *u, d_key *key) {
                     lua_pushfstring(L, "key: string, number or boolean expected, got %s",
                                     luaL_typename(L, arg)));
   }
-  key->k = lmp_dict_key(u->o, data, (uint32_t)len);
+  key->k = lmp_dict_key(u->o, data ? data : key->small, (uint32_t)len);
 }
 
 /* The upvalues of all functions here: the state, the kind, its methods (of a Namespace nil), d_next. */

@@ -167,7 +167,7 @@ local mutants = {
     "    if (!span_is_small(a, s, cls)) { /* it became", "    if (false) { /* it became" },
   { "trim_keeps_tags", "arena/block.c",
     "    for (uint32_t i = 0; i < n; i++) lmp_swap_if16(&span_tags(a, s)[i], (uint16_t)me->id, 0);\n", "" },
-  { "free_wakes_nobody", "arena/block.c", "  wake_memory(a);\n  if (me->freed", "  if (me->freed" },
+  { "free_wakes_nobody", "arena/block.c", "  lmp_memory_wake(a);\n  if (me->freed", "  if (me->freed" },
   { "collect_no_recheck", "arena/collect.c",
     "lmp_load_acq32(&o->ob_sent) == epoch || lmp_load_acq32(&o->ob_mark) == epoch;",
     "lmp_load_acq32(&o->ob_mark) == epoch;" },
