@@ -54,7 +54,10 @@ lmp_err lmp_event_wait(lmp_me *me, lmp_obj *o, uint64_t deadline) {
   lmp_err e = LMP_OK;
   if (turns & 1) return LMP_OK;
   if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;
-  if (lmp_spin(me, &ev->ev_turns, turns, false)) return LMP_OK;
+  /* Looked at once more, to see what was done before the set. */
+  if (lmp_spin(me, &ev->ev_turns, turns, false) && lmp_load_acq32(&ev->ev_turns) != turns) {
+    return LMP_OK;
+  }
   lmp_wait_begin(me, o, &ev->ev_turns, deadline);
   lmp_flag_raise(&ev->ev_flag, turns);
   while (!e && lmp_load_acq32(&ev->ev_turns) == turns) {
