@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -22,16 +23,28 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the futex word is
 
 static pthread_mutex_t *mutex_of(lmp_life *life) { return (pthread_mutex_t *)(void *)life; }
 
-lmp_err lmp_os_life_take(lmp_life *life) {
+/* An unlocked mutex. It is made in private memory and moved: others may be looking at the word, and what
+ * pthread_mutex_init writes is not atomic. glibc's holds no address before it is locked. */
+static lmp_err mutex_make(uint64_t words[LMP_OS_LIFE_SIZE / 8]) {
   pthread_mutexattr_t attr;
-  /* Others may be looking at the word: by stores that they may see in any order. */
-  for (unsigned i = 0; i < LMP_OS_LIFE_SIZE / 8; i++) lmp_store_rlx64(&life->opaque[i], 0);
+  pthread_mutex_t fresh;
   if (pthread_mutexattr_init(&attr)) return LMP_E_SYSTEM;
   pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
   pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-  int r = pthread_mutex_init(mutex_of(life), &attr);
+  int r = pthread_mutex_init(&fresh, &attr);
   pthread_mutexattr_destroy(&attr);
-  if (r || pthread_mutex_lock(mutex_of(life))) return LMP_E_SYSTEM;
+  if (r) return LMP_E_SYSTEM;
+  memset(words, 0, LMP_OS_LIFE_SIZE);
+  memcpy(words, &fresh, sizeof fresh);
+  return LMP_OK;
+}
+
+lmp_err lmp_os_life_take(lmp_life *life) {
+  uint64_t words[LMP_OS_LIFE_SIZE / 8];
+  lmp_err e = mutex_make(words);
+  if (e) return e;
+  for (unsigned i = 0; i < LMP_OS_LIFE_SIZE / 8; i++) lmp_store_rlx64(&life->opaque[i], words[i]);
+  if (pthread_mutex_lock(mutex_of(life))) return LMP_E_SYSTEM;
   /* The kernel wakes a sleeper at our death only where the word says that there may be one. */
   lmp_or_ar32(lmp_os_life_word(life), FUTEX_WAITERS);
   return LMP_OK;
