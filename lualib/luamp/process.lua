@@ -404,6 +404,7 @@ local function wrap(handle)
 end
 
 core.set_wrap(wrap)
+core.callable, core.check_method = callable, check_method
 
 mp.Process = Process
 mp.process = Process

@@ -230,13 +230,16 @@ static bool is_unstarted(lua_State *L, int idx) {
   return same;
 }
 
-/* Raises for the object of luamp at `idx`: "a closed Queue", "a Queue outside the family". */
+/* Raises for the object of luamp at `idx`: "a closed Queue", "a Queue outside the family", "a Pool, which
+ * belongs to its process". */
 static void enc_handle_fail(l_enc *e, int idx, bool closed) {
   lua_State *L = e->L;
   const char *name = "luamp object";
   luaL_checkstack(L, 4, NULL);
   if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) name = lua_tostring(L, -1);
-  if (closed && is_unstarted(L, idx))
+  if (l_lualib_is(L, idx))
+    lua_pushfstring(L, "a %s, which belongs to its process", name);
+  else if (closed && is_unstarted(L, idx))
     lua_pushfstring(L, "a %s that was not started", name);
   else if (closed)
     lua_pushfstring(L, "a closed %s", name);
@@ -315,6 +318,9 @@ static void enc_check_meta(l_enc *e, int table) {
   lmp_id *id = l_enc_id(e, (uintptr_t)lua_topointer(L, mt), ID_META);
   if (id->pos == 0) return;
   id->pos = 0;
+  lua_pushliteral(L, "__luamp");
+  if (lua_rawget(L, mt) == LUA_TBOOLEAN && lua_toboolean(L, -1)) enc_handle_fail(e, table, false);
+  lua_pop(L, 1);
   if (!has_field(L, mt, "__gc") && !has_field(L, mt, "__close")) return;
   if (lmp_idmap_find(&e->c->types, (uintptr_t)lua_topointer(L, mt), ID_META)) return;
   if (l_names_find(L, e->c, mt)) return;

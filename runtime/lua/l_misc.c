@@ -40,7 +40,7 @@ static int misc_cpu_count(lua_State *L) {
 static int misc_type(lua_State *L) {
   lmp_handle h;
   luaL_checkany(L, 1);
-  if (!l_handle_is(L, 1, &h)) {
+  if (!l_handle_is(L, 1, &h) && !l_lualib_is(L, 1)) {
     lua_pushnil(L);
   } else if (lua_getmetatable(L, 1)) {
     lua_pushliteral(L, "__name");

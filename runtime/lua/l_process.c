@@ -398,6 +398,12 @@ static int core_set_wrap(lua_State *L) {
   return 0;
 }
 
+static int core_set_wait(lua_State *L) {
+  lua_settop(L, 1);
+  lua_setiuservalue(L, lua_upvalueindex(1), L_UV_WAIT);
+  return 0;
+}
+
 static int core_self(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   l_family(L, st);
@@ -457,6 +463,7 @@ static const luaL_Reg process_core[] = {
     {"close", core_close},
     {"know", core_know},
     {"set_wrap", core_set_wrap},
+    {"set_wait", core_set_wait},
     {"self", core_self},
     {"parent", core_parent},
     {"children", core_children},

@@ -295,6 +295,7 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   l_wait_funcs(L, st);
   int module = lua_gettop(L);
   l_process_core(L, st);
+  l_pool_core(L, st);
   for (const struct l_lualib *lib = l_lualib; lib->name; lib++)
     run_lualib(L, lib, module, module + 1);
   lua_settop(L, module);

@@ -61,7 +61,8 @@ enum {
   L_UV_WRAP,      /* function: Process userdata -> instance */
   L_UV_NOP,       /* a function that does nothing */
   L_UV_CHILD,     /* a coroutine for the next child to run in */
-  L_UV_COUNT = L_UV_CHILD
+  L_UV_WAIT,      /* function: mp.wait for lists with objects of lualib */
+  L_UV_COUNT = L_UV_WAIT
 };
 
 /* l_state_get: the state's l_state; raises when the module was not opened. l_state_uv pushes one of its
@@ -127,6 +128,8 @@ void l_list_funcs(lua_State *L, int st);
 void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
 void l_process_core(lua_State *L, int st);
+/* l_pool_core: adds what lualib/luamp/pool.lua needs to the table at the top. */
+void l_pool_core(lua_State *L, int st);
 /* l_metatable: makes and registers the metatable of a kind: methods, then metamethods. */
 void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *meta);

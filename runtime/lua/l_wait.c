@@ -3,7 +3,8 @@
  *
  *   mp.wait(list [, timeout]) -> array of those of `list` that are ready, in its order; empty on timeout
  *
- * An element is a handle whose kind can be waited for, a Process, or the number of a descriptor. */
+ * An element is a handle whose kind can be waited for, a Process, or the number of a descriptor. A list with an
+ * object of lualib is waited for by the function that lualib has set. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -70,18 +71,20 @@ static bool add_handle(lua_State *L, l_state *st, lmp_wanteds *l, lua_Integer i)
   return lmp_wanteds_add(l, u->o, -1);
 }
 
-/* Checks the list and notes what is in it. */
-static void read_list(lua_State *L, l_state *st, lmp_wanteds *l) {
+/* Checks the list and notes what is in it; false: it is for lualib. */
+static bool read_list(lua_State *L, l_state *st, lmp_wanteds *l) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
   l->n = 0;
   for (lua_Integer i = 1; i <= n; i++) {
     lua_settop(L, 2);
     int type = lua_rawgeti(L, 1, i);
+    if (type == LUA_TTABLE && l_lualib_is(L, -1)) return false;
     if (!(type == LUA_TNUMBER ? add_fd(L, l, i) : add_handle(L, st, l, i))) {
       luaL_error(L, "not enough memory");
     }
   }
   lua_settop(L, 2);
+  return true;
 }
 
 static int push_ready(lua_State *L, const lmp_wanteds *l) {
@@ -102,7 +105,13 @@ static int wait_any(lua_State *L) {
   uint64_t deadline = l_deadline(L, 2);
   lmp_me *me = l_me(L, st);
   lua_settop(L, 2);
-  read_list(L, st, l);
+  if (!read_list(L, st, l)) {
+    lua_settop(L, 2);
+    l_state_uv(L, L_UV_WAIT);
+    lua_insert(L, 1);
+    lua_call(L, 2, 1);
+    return 1;
+  }
   if (l->n == 0 && deadline == LMP_FOREVER) deadline = LMP_NOWAIT; /* nothing ever will be */
   for (;;) {
     lmp_err e = lmp_family_wait(st->f, me, l, deadline);
@@ -117,7 +126,7 @@ static int wait_any(lua_State *L) {
     }
     if (e != LMP_E_INTR) return l_raise(L, "cannot wait", e);
     l_interrupted(L);
-    read_list(L, st, l); /* the hook may have waited, too */
+    (void)read_list(L, st, l); /* the hook may have waited, too */
   }
 }
 

@@ -231,6 +231,12 @@ void lmp_os_write_err(const char *text, size_t len) {
   }
 }
 
+int lmp_os_terminal_columns(void) {
+  struct winsize size;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0) return -1;
+  return size.ws_col ? size.ws_col : 80;
+}
+
 /* A quota is "max 100000" or "200000 100000" (version 2), or two files (version 1). */
 static unsigned quota_cpus(void) {
   char text[64];

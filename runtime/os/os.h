@@ -209,5 +209,7 @@ lmp_woke lmp_os_sleep(uint64_t deadline);
 
 /* lmp_os_write_err: writes all of it to standard error in one go, unbuffered. */
 void lmp_os_write_err(const char *text, size_t len);
+/* lmp_os_terminal_columns: the width of the terminal that standard error is; -1: it is none. */
+int lmp_os_terminal_columns(void);
 
 #endif

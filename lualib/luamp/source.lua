@@ -1,0 +1,139 @@
+-- luamp.source: where the elements of a pool's job come from.
+-- SPDX-License-Identifier: MIT
+--
+-- A source has `n`, the count of its elements (nil: not known), and take(self, first, job): the next elements,
+-- from number `first` on -> count, kind, value of a batch. A count of 0 is the end; `problem` holds what an
+-- iterator raised there, boxed; `whole` tells that all elements are there already.
+local mp, core = ...
+local TASK = core.worker.TASK
+
+local source = {}
+
+local function size_at(self, first, job)
+  return math.min(job.size, self.n - first + 1)
+end
+
+local function take_table(self, first, job)
+  local n, list = size_at(self, first, job), self.list
+  if n == 1 then
+    return 1, job.single, list[first]
+  elseif n < 1 then
+    return 0
+  end
+  return n, TASK.MANY, table.move(list, first, first + n - 1, 1, {})
+end
+
+local function take_array(self, first, job)
+  local n = size_at(self, first, job)
+  if n == 1 then
+    return 1, job.single, self.list[first]
+  elseif n < 1 then
+    return 0
+  end
+  return n, TASK.MANY, self.list:table(first, first + n - 1)
+end
+
+local function take_range(self, first, job)
+  local n, list = size_at(self, first, job), self.list
+  if n == 1 then
+    return 1, job.single, list[first]
+  elseif n < 1 then
+    return 0
+  end
+  return n, TASK.RANGE, { list[first], list.step }
+end
+
+local function pull(self)
+  local ok, value = pcall(self.list)
+  if not ok then
+    self.problem, value = { value }, nil
+  end
+  return value
+end
+
+local function take_iterator(self, _, job)
+  if self.over then
+    return 0
+  end
+  local items, n, size = {}, 0, job.size
+  if type(size) == "function" then
+    size = size(job)
+  end
+  while n < size do
+    local value = pull(self)
+    if value == nil then
+      self.over = true
+      break
+    end
+    n = n + 1
+    items[n] = value
+  end
+  if n == 1 then
+    return 1, job.single, items[1]
+  end
+  return n, TASK.MANY, items
+end
+
+local function length(list)
+  local n = rawget(list, "n")
+  return math.type(n) == "integer" and n >= 0 and n or #list
+end
+
+-- source.new(list): nil for what is none.
+function source.new(list)
+  local type_name = mp.type(list)
+  if type_name == "Array" then
+    return { list = list, n = #list, whole = true, take = take_array }
+  elseif type_name == "Range" then
+    return { list = list, n = #list, take = take_range }
+  elseif type_name == "List" then
+    list = list:table()
+    return { list = list, n = #list, whole = true, take = take_table }
+  elseif type_name ~= nil then
+    return nil
+  elseif type(list) == "table" and not core.callable(list) then
+    return { list = list, n = length(list), whole = true, take = take_table }
+  elseif core.callable(list) then
+    return { list = list, take = take_iterator }
+  end
+end
+
+local function bad_element(i, what, got)
+  return ("bad element list[%d] of '%s' (table of arguments expected, got %s)"):format(i, what, type(got))
+end
+
+-- source.spread: the same where each element must be a list of arguments, for the function called `what`. nil and
+-- a message: one is not; an iterator's are looked at when their turn comes.
+function source.spread(s, what)
+  local list = s.list
+  if s.n then
+    for i = 1, s.n do
+      if type(list[i]) ~= "table" then
+        return nil, bad_element(i, what, list[i])
+      end
+    end
+    return s
+  end
+  local i = 0
+  function s.list()
+    local value = list()
+    i = i + 1
+    if value ~= nil and type(value) ~= "table" then
+      error(bad_element(i, what, value), 0)
+    end
+    return value
+  end
+  return s
+end
+
+-- source.call: the one call of `apply`.
+function source.call(args)
+  return {
+    n = 1,
+    take = function()
+      return 1, TASK.APPLY, args
+    end,
+  }
+end
+
+core.source = source

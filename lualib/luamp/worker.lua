@@ -1,0 +1,233 @@
+-- luamp.worker: what a worker process of a pool does.
+-- SPDX-License-Identifier: MIT
+--
+-- Tasks come through a queue of the worker's own, so no idle worker holds anything that another one waits for.
+-- Each is marked as begun, in shared memory, before anything of it is rebuilt or run (l_pool.c), and its result
+-- is put before the next one is taken: of a worker that died, one task at most is in doubt.
+local mp, core = ...
+local task_get, task_put, task_run = core.task_get, core.task_put, core.task_run
+
+-- What a message from the owner is; its third number is `function << 32 | items`.
+local TASK <const> = {
+  APPLY = 0, -- a list of arguments, `n` set
+  ONE = 1, -- an element
+  MANY = 2, -- a list of elements
+  RANGE = 3, -- {first, step}: elements by rule
+  FUNCTION = 4, -- the function itself
+  FORGET = 5, -- it is not needed any more
+}
+local SPREAD <const>, TIMED <const> = 16, 32 -- added to the kind: elements are lists of arguments; time each one
+
+-- What a message to the owner is; its third number is the nanoseconds that the task took.
+local RESULT <const> = {
+  VALUE = 0, -- the one result
+  LIST = 1, -- the first results of all elements
+  MIXED = 2, -- {out, errors}
+  PACK = 3, -- all results of a call, `n` set
+  ERROR = 4, -- the one error
+  UNDECODED = 5, -- why the task could not be rebuilt
+  INITIALIZER = 6, -- the error that the initializer raised
+}
+
+-- Marks, by their numbers from 1 on; the first five are the core's.
+local MARK <const> = { SEQ = 1, ITEM = 2, SINCE = 3, WAITED = 4, WORKED = 5, READY = 6, COUNT = 8 }
+
+-- Errors ------------------------------------------------------------------------------------------
+
+-- The traceback without what the worker itself has on the stack.
+local function remote_traceback()
+  local kept = {}
+  for line in debug.traceback("", 3):gmatch("[^\n]+") do
+    if line:find("luamp.worker:", 1, true) then
+      break
+    end
+    kept[#kept + 1] = line
+  end
+  while kept[#kept] and kept[#kept]:find("^%s*%[C%]: in") do
+    kept[#kept] = nil
+  end
+  return table.concat(kept, "\n")
+end
+
+-- A message handler: strings get the traceback, other values stay as they are.
+local function make_handler(name, pid)
+  local format <const> = "%s\nremote traceback (worker '%s', pid %d):\n%s"
+  return function(raised)
+    if type(raised) ~= "string" then
+      return raised
+    end
+    local trace = remote_traceback():gsub("^%s*stack traceback:\n?", "")
+    return format:format(raised, name, pid, trace)
+  end
+end
+
+-- Running -----------------------------------------------------------------------------------------
+
+-- The worker's own state: {results, marks, handler}.
+
+-- As task_put: true | false, code; and false, nil, message where the value cannot be sent.
+local function send(worker, seq, status, value)
+  local ok, sent, code = pcall(task_put, worker.results, seq, status, worker.marks, value, nil, "result")
+  if not ok then
+    return false, nil, sent
+  end
+  return sent, code
+end
+
+-- What an error that cannot be sent becomes.
+local function described(why, err)
+  local ok, text = pcall(tostring, err)
+  return ("%s (the error was: %s)"):format(why, ok and text or type(err))
+end
+
+-- Sends a result, or the error that it cannot be sent, or could never fit.
+local function send_safely(worker, seq, status, value)
+  local sent, code, why = send(worker, seq, status, value)
+  if sent or code == "closed" then
+    return -- or the pool is gone
+  end
+  why = why or "the result is too large for the family's shared memory"
+  send(worker, seq, RESULT.ERROR, status == RESULT.ERROR and described(why, value) or why)
+end
+
+local function send_call(worker, seq, ok, first, ...)
+  if not ok then
+    send_safely(worker, seq, RESULT.ERROR, first)
+  elseif select("#", ...) == 0 then
+    send_safely(worker, seq, RESULT.VALUE, first)
+  else
+    send_safely(worker, seq, RESULT.PACK, table.pack(first, ...))
+  end
+end
+
+-- xpcall of a function without results gives just `true`.
+local function count_results(...)
+  return select("#", ...) == 1 and ... == true, ...
+end
+
+local function run_apply(worker, seq, f, args)
+  local function finish(none, ...)
+    if none then
+      return send_safely(worker, seq, RESULT.PACK, { n = 0 })
+    end
+    return send_call(worker, seq, ...)
+  end
+  worker.marks[MARK.ITEM] = 1
+  return finish(count_results(xpcall(f, worker.handler, table.unpack(args, 1, args.n))))
+end
+
+local function run_one(worker, seq, f, item)
+  worker.marks[MARK.ITEM] = 1
+  local ok, value = xpcall(f, worker.handler, item)
+  return send_call(worker, seq, ok, value)
+end
+
+-- Finds the results that cannot be sent, and makes errors of them.
+local function check_all(out, errors, n)
+  for i = 1, n do
+    local ok, why = pcall(core.task_check, out[i], "result")
+    if not ok then
+      out[i], errors[i] = nil, { why }
+    end
+    local raised = errors[i]
+    if raised then
+      ok, why = pcall(core.task_check, raised[1], "error")
+      if not ok then
+        raised[1] = described(why, raised[1])
+      end
+    end
+  end
+end
+
+local function run_many(worker, seq, f, items, n, flags)
+  local marks, out, errors = worker.marks, {}, nil
+  local first = 1
+  while first <= n do
+    local ok, raised = xpcall(task_run, worker.handler, f, items, out, first, n, marks, flags)
+    if ok then
+      break
+    end
+    errors = errors or {}
+    first = marks[MARK.ITEM]
+    errors[first] = { raised } -- boxed: nil may be raised, too
+    first = first + 1
+  end
+  local sent, code, why
+  if not errors then
+    sent, code, why = send(worker, seq, RESULT.LIST, out)
+  else
+    sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
+  end
+  if why then
+    errors = errors or {}
+    check_all(out, errors, n)
+    sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
+  end
+  if not sent and code ~= "closed" then
+    send(worker, seq, RESULT.ERROR, why or "the results are too large for the family's shared memory")
+  end
+end
+
+local function range_items(rule, n)
+  local items, first, step = {}, rule[1], rule[2]
+  for i = 1, n do
+    items[i] = first + (i - 1) * step
+  end
+  return items
+end
+
+local function run_task(worker, seq, f, kind, value, n)
+  local flags = kind >> 4 -- as task_run has them
+  kind = kind & 15
+  if kind == TASK.ONE then
+    return run_one(worker, seq, f, value)
+  elseif kind == TASK.APPLY then
+    return run_apply(worker, seq, f, value)
+  elseif kind == TASK.RANGE then
+    value = range_items(value, n)
+  end
+  return run_many(worker, seq, f, value, n, flags)
+end
+
+-- The life of a worker ----------------------------------------------------------------------------
+
+local function serve(worker, tasks)
+  local marks, functions = worker.marks, {}
+  while true do
+    -- Only memory that is out is raised; the message is marked as begun then.
+    local ok, seq, kind, extra, value, problem = pcall(task_get, tasks, nil, marks)
+    if not ok then
+      send(worker, marks[MARK.SEQ], RESULT.UNDECODED, tostring(seq))
+      return
+    elseif not seq then
+      return -- closed
+    elseif problem then
+      send(worker, seq, RESULT.UNDECODED, problem)
+      return
+    elseif kind == TASK.FUNCTION then
+      functions[extra] = value
+    elseif kind == TASK.FORGET then
+      functions[extra] = nil
+    else
+      run_task(worker, seq, functions[extra >> 32], kind, value, extra & 0xffffffff)
+    end
+  end
+end
+
+-- What a worker process runs.
+local function work(tasks, results, marks, initializer, initargs)
+  local process = mp.current_process()
+  local worker = { results = results, marks = marks, handler = make_handler(process.name, process.pid) }
+  if initializer then
+    local ok, raised = xpcall(initializer, worker.handler, table.unpack(initargs, 1, initargs.n))
+    if not ok then
+      marks[MARK.SINCE] = math.floor(mp.time() * 1e9)
+      send_safely(worker, 0, RESULT.INITIALIZER, raised)
+      return
+    end
+  end
+  marks[MARK.READY] = math.floor(mp.time() * 1e9)
+  serve(worker, tasks)
+end
+
+core.worker = { work = work, TASK = TASK, RESULT = RESULT, MARK = MARK, SPREAD = SPREAD, TIMED = TIMED }

@@ -1,0 +1,255 @@
+/* lua/l_pool.c: tasks and results of lualib/luamp/pool.lua on their way, and the loop that runs a batch.
+ * SPDX-License-Identifier: MIT
+ *
+ *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root]) -> true | false, code
+ *   core.task_get(queue, timeout, marks) -> seq, tag, extra, value | seq, tag, extra, nil, problem | nil, code
+ *   core.task_run(f, items, out, first, last, marks, flags)
+ *   core.task_list(n) -> {}
+ *   core.task_check(value, root)
+ *   core.terminal() -> columns | nil
+ *
+ * A message is two messages in one: three integers, as a string, then the value. So whoever takes it knows whose
+ * it is also when the value cannot be rebuilt there, for want of a module or of memory.
+ *
+ * `marks` is the worker's Array of MARK_COUNT 64-bit words, which the pool's owner reads, after the worker's
+ * death, too. All are written by the worker alone, in an order that a reader may rely on, dead or alive:
+ *   P1 MARK_SINCE, MARK_ITEM = 0, then MARK_SEQ, before the value is rebuilt: from then on the task had begun.
+ *   P2 MARK_ITEM = i before the i-th item of a batch is run.
+ * CRASH: a task that was taken without its mark was not begun; the owner gives it to another worker. */
+#include <string.h>
+
+#include "lua/l_array.h"
+#include "lua/l_channel.h"
+#include "lua/l_scalar.h"
+#include "os/os.h"
+
+enum { MARK_SEQ, MARK_ITEM, MARK_SINCE, MARK_WAITED, MARK_WORKED, MARK_COUNT };
+/* Of core.task_run: the items are one list of arguments each; the time of each is noted. */
+enum { RUN_SPREAD = 1, RUN_TIMED = 2 };
+
+/* Three integers, and the message of the string that they are as bytes. */
+enum { HEAD = 3, HEAD_BYTES = HEAD * sizeof(lua_Integer), HEAD_MESSAGE = 2 + HEAD_BYTES };
+_Static_assert(HEAD_BYTES <= LMP_STR_TINY, "a version, a tag and the bytes");
+
+#define LIST_ROOM 10000000 /* elements that a list has room for from the start, at most */
+
+static uint64_t *marks_at(lua_State *L, int arg) {
+  l_array *u = l_array_self(L, arg, LMP_KIND_ARRAY);
+  if (u->len < MARK_COUNT || lmp_elem_shift(u->type) != 3)
+    luaL_argerror(L, arg, "not the marks of a worker");
+  return (uint64_t *)(void *)u->data;
+}
+
+/* -- sending ------------------------------------------------------------------------------------- */
+
+/* What is being sent: the integers at 2 to 4. Where the last is the marks of a worker, it stands for the
+ * nanoseconds that the worker has had its task. */
+typedef struct head {
+  lua_Integer x[HEAD];
+  uint64_t *marks;
+} head;
+
+static head head_at(lua_State *L) {
+  head h = {.x = {luaL_checkinteger(L, 2), luaL_checkinteger(L, 3)}};
+  if (lua_isinteger(L, 4)) {
+    h.x[2] = lua_tointeger(L, 4);
+  } else {
+    h.marks = marks_at(L, 4);
+    h.x[2] = (lua_Integer)(lmp_os_now() - h.marks[MARK_SINCE]);
+  }
+  return h;
+}
+
+/* Once it was sent. */
+static int head_sent(lua_State *L, const head *h, lmp_err e) {
+  if (h->marks && !e) {
+    uint64_t *worked = &h->marks[MARK_WORKED];
+    lmp_store_rlx64(worked, *worked + (uint64_t)h->x[2]);
+  }
+  return l_sent(L, e);
+}
+
+/* Numbers, short strings and flat tables: on the C stack. Returns the length; 0: it takes l_encode. */
+static size_t encode_small(lua_State *L, l_codec *c, const head *h, uint8_t *to) {
+  to[0] = LMP_FORMAT_VERSION;
+  to[1] = LMP_T_TINY + HEAD_BYTES;
+  memcpy(to + 2, h->x, HEAD_BYTES);
+  to += HEAD_MESSAGE;
+  size_t len = l_scalar_encode(L, 5, to);
+  if (!len && lua_type(L, 5) == LUA_TTABLE) len = l_flat_encode(L, c, 5, to);
+  return len ? HEAD_MESSAGE + len : 0;
+}
+
+/* Any value. Pieces of messages that were encoded in one go lie one behind the other. */
+static lmp_msg encode_any(lua_State *L, l_codec *c, const head *h, const char *root) {
+  size_t n;
+  lua_settop(L, 7);
+  lua_pushlstring(L, (const char *)h->x, HEAD_BYTES); /* 8 */
+  l_encode_begin(c);
+  l_encode(L, c, 8, root, 0);
+  l_encode(L, c, 5, root, L_SEND_FLAGS);
+  const lmp_msg *m = l_encoded(c, &n);
+  lmp_msg all = m[1];
+  all.iov = m[0].iov;
+  all.niov += m[0].niov;
+  all.len += m[0].len;
+  return all;
+}
+
+static int task_put(lua_State *L) {
+  lmp_me *me;
+  uint8_t bytes[HEAD_MESSAGE + L_FLAT_MAX];
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  head h = head_at(L);
+  uint64_t deadline = l_deadline(L, 6);
+  const char *root = luaL_optstring(L, 7, "message");
+  size_t len = encode_small(L, u->st->codec, &h, bytes);
+  if (len) {
+    lmp_iov piece = {bytes, len};
+    lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
+    return head_sent(L, &h, l_send_msg(L, u, me, u->o, &m, deadline));
+  }
+  for (;;) { /* anew after a signal, whose hook may have encoded something else */
+    size_t done;
+    lmp_msg m = encode_any(L, u->st->codec, &h, root);
+    lmp_err e = lmp_queue_put(me, u->o, &m, 1, deadline, &done);
+    if (e != LMP_E_INTR) return head_sent(L, &h, e);
+    l_interrupted(L);
+    u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  }
+}
+
+/* core.task_check(value, root): raises, with the path from `root`, when the value cannot be sent. */
+static int task_check(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  const char *root = luaL_checkstring(L, 2);
+  l_encode_begin(st->codec);
+  l_encode(L, st->codec, 1, root, L_SEND_FLAGS);
+  l_encode_end(st->codec);
+  return 0;
+}
+
+/* -- receiving ----------------------------------------------------------------------------------- */
+
+/* The integers of a message; false: it is none of task_put. */
+static bool head_read(lua_Integer x[HEAD], const lmp_in *in) {
+  if (in->len < HEAD_MESSAGE || in->data[0] != LMP_FORMAT_VERSION ||
+      in->data[1] != LMP_T_TINY + HEAD_BYTES) {
+    return false;
+  }
+  memcpy(x, in->data + 2, HEAD_BYTES);
+  return true;
+}
+
+/* The decoder of what task_put puts. */
+static int decode_task(lua_State *L, l_state *st, const lmp_in *in) {
+  const uint8_t *p = in->data + HEAD_MESSAGE;
+  lua_Integer x[HEAD];
+  if (!head_read(x, in)) return luaL_error(L, "damaged message of a pool");
+  size_t len = in->len - HEAD_MESSAGE;
+  for (int i = 0; i < HEAD; i++) lua_pushinteger(L, x[i]);
+  if (l_scalar_decode(L, p, len)) return HEAD + 1;
+  if (l_decode(L, st->codec, p, len, in->handles, in->nhandles, L_FUNCTIONS) == LMP_OK)
+    return HEAD + 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return HEAD + 2;
+}
+
+static void mark_begun(uint64_t *marks, const lmp_in *in, uint64_t asked) {
+  lua_Integer x[HEAD];
+  uint64_t now = lmp_os_now();
+  lmp_store_rlx64(&marks[MARK_WAITED], marks[MARK_WAITED] + (now - asked));
+  if (!head_read(x, in)) return;
+  lmp_store_rel64(&marks[MARK_SINCE], now); /* P1 */
+  lmp_store_rel64(&marks[MARK_ITEM], 0);
+  lmp_store_rel64(&marks[MARK_SEQ], (uint64_t)x[0]);
+}
+
+static int task_get(lua_State *L) {
+  lmp_me *me;
+  l_obj *u = l_check(L, 1, LMP_KIND_QUEUE, &me);
+  uint64_t deadline = l_deadline(L, 2);
+  uint64_t *marks = lua_isnoneornil(L, 3) ? NULL : marks_at(L, 3);
+  uint64_t asked = marks ? lmp_os_now() : 0;
+  lmp_inbox *box = l_box(L, u->st);
+  lmp_err e = l_receive(L, u, me, u->o, 1, deadline, box);
+  if (e) return l_result(L, false, e, NULL);
+  if (marks) mark_begun(marks, &box->in[0], asked);
+  return l_push_received(L, u->st, me, box, decode_task);
+}
+
+/* -- running ------------------------------------------------------------------------------------- */
+
+/* Pushes the items of the list at the top in its place; returns how many. */
+static int spread(lua_State *L, lua_Integer i) {
+  int list = lua_gettop(L), is_int;
+  if (!lua_istable(L, list)) {
+    return luaL_error(L, "list[%I]: table of arguments expected, got %s", i,
+                      luaL_typename(L, list));
+  }
+  lua_pushliteral(L, "n");
+  lua_rawget(L, list);
+  lua_Integer n = lua_tointegerx(L, -1, &is_int);
+  lua_pop(L, 1);
+  if (!is_int || n < 0) n = (lua_Integer)lua_rawlen(L, list);
+  if (n > INT32_MAX || !lua_checkstack(L, (int)n))
+    return luaL_error(L, "list[%I]: too many arguments", i);
+  for (lua_Integer k = 1; k <= n; k++) lua_rawgeti(L, list, k);
+  lua_remove(L, list);
+  return (int)n;
+}
+
+/* Calls f with each of items[first] to items[last], and puts the first results into `out`. Raises what f
+ * raises; MARK_ITEM tells then where it was. */
+static int task_run(lua_State *L) {
+  enum { F = 1, ITEMS, OUT, FIRST, LAST, MARKS, FLAGS };
+  lua_Integer first = luaL_checkinteger(L, FIRST), last = luaL_checkinteger(L, LAST);
+  uint64_t *marks = marks_at(L, MARKS);
+  lua_Integer flags = luaL_checkinteger(L, FLAGS);
+  luaL_checktype(L, ITEMS, LUA_TTABLE);
+  luaL_checktype(L, OUT, LUA_TTABLE);
+  lua_settop(L, FLAGS);
+  for (lua_Integer i = first; i <= last; i++) {
+    int n = 1;
+    if (flags & RUN_TIMED) lmp_store_rel64(&marks[MARK_SINCE], lmp_os_now());
+    lmp_store_rel64(&marks[MARK_ITEM], (uint64_t)i); /* P2 */
+    lua_pushvalue(L, F);
+    lua_rawgeti(L, ITEMS, i);
+    if (flags & RUN_SPREAD) n = spread(L, i);
+    lua_call(L, n, 1);
+    lua_rawseti(L, OUT, i);
+  }
+  return 0;
+}
+
+/* core.task_list(n): an empty list with room for n elements, or for as many as are made at once. */
+static int task_list(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  lua_createtable(L, n < LIST_ROOM ? (int)n : LIST_ROOM, 0);
+  return 1;
+}
+
+/* -- the terminal -------------------------------------------------------------------------------- */
+
+static int terminal(lua_State *L) {
+  int columns = lmp_os_terminal_columns();
+  if (columns < 0) return 0;
+  lua_pushinteger(L, columns);
+  return 1;
+}
+
+static const luaL_Reg pool_core[] = {
+    {"task_put", task_put},
+    {"task_get", task_get},
+    {"task_run", task_run},
+    {"task_list", task_list},
+    {"task_check", task_check},
+    {"terminal", terminal},
+    {NULL, NULL},
+};
+
+void l_pool_core(lua_State *L, int st) {
+  lua_pushvalue(L, st);
+  luaL_setfuncs(L, pool_core, 1);
+}
