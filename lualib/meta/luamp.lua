@@ -1308,12 +1308,241 @@ function luamp.decode(bytes, options) end
 ---@param metatable table
 function luamp.register(name, metatable) end
 
+-- Pool ------------------------------------------------------------------------------------------------
+
+---Worker processes that run functions.
+---
+---**Tasks.** A function is sent to a worker when that one first needs it, and lives there until the worker ends (a
+---worker keeps 64 functions; older ones are sent again): what its upvalues become in the owner later is not seen by
+---the workers, and what they become in a worker stays there. Arguments and results travel with each task. Tasks
+---are sent in batches of `chunksize` elements; what a worker has not begun can go to another one.
+---
+---**Death.** A worker that dies (killed, `os.exit`, unable to rebuild a task) is replaced. The tasks that it had begun
+---fail with `worker 'PoolWorker-3' (pid 4242) died: killed by signal 9 (Killed)`, or are tried again `retries` times;
+---of a batch these are the elements up to the one that it was at. Others do not notice. It is noticed in the
+---owner's next call, or at once by one that waits.
+---
+---**Errors** of a task are raised by the call that asks for its result: the value that was raised; strings with the
+---remote traceback appended.
+---
+---**The owner** is the process that made the pool. All work on its side is done in its calls on the pool and its
+---results: in between, workers go on with what they have (up to 1024 batches each of what was asked for by
+---`apply_async` and `map_async`). A pool and its results do not travel. Several coroutines may use one.
+---
+---A pool that is collected (its results and iterators keep it), that goes out of a scope (`local pool <close>`), or
+---whose owner ends in any way, ends its workers.
+---@class luamp.Pool
+---@field processes integer how many workers it shall have
+local Pool = {}
+
+---@class luamp.PoolOptions
+---@field processes? integer workers, at least 1; default `cpu_count()`
+---@field initializer? function called in each worker at its start. When it raises, the pool is of no use any more: its
+---pending and later calls raise that error
+---@field initargs? table its arguments; `n` counts when present
+---@field maxtasksperchild? integer batches after which a worker is replaced (a task of `apply` is one)
+---@field start_method? luamp.StartMethod
+---@field name? string shows in `tostring` and begins the workers' names: `NAME-worker-1`; default `PoolWorker-1`
+---@field retries? integer how often a task is tried again whose worker died; default 0
+
+---@class luamp.CallOptions
+---@field callback? fun(...) called with the results, in the owner's next call on the pool or its results, once. An error
+---in it is a warning on standard error
+---@field error_callback? fun(err: any) the same, where there is an error
+---@field timeout? number seconds that a task may run; then its worker is killed and replaced, and the task fails
+
+---@class luamp.MapOptions
+---@field chunksize? integer elements in a batch, at least 1. Default: a quarter of a worker's share; 1 for `imap` and with a
+---`timeout`; about a millisecond's work where the number of elements is not known
+---@field progress? true|string|fun(done: integer, total: integer?) a bar on standard error with this label, plain lines
+---where that is no terminal; or a function, called now and then and at the end
+---@field timeout? number seconds that each element may take
+
+---@class luamp.AsyncMapOptions : luamp.MapOptions
+---@field callback? fun(results: any[])
+---@field error_callback? fun(err: any)
+
+---What elements are taken from: a table (of `#list` elements, or `list.n`), an Array, a List, a range, or a function
+---that returns the next element at each call and `nil` at the end.
+---@alias luamp.Elements table|luamp.Array|luamp.List|luamp.Range|fun(): any
+
+---Makes a pool and starts its workers. Raises for bad fields, and when a process cannot be started; then none is left.
+---@param processes? integer
+---@param options? luamp.PoolOptions
+---@return luamp.Pool
+---@overload fun(options: luamp.PoolOptions): luamp.Pool
+function luamp.Pool(processes, options) end
+
+---`Pool` in lower case.
+---@param processes? integer
+---@param options? luamp.PoolOptions
+---@return luamp.Pool
+---@overload fun(options: luamp.PoolOptions): luamp.Pool
+function luamp.pool(processes, options) end
+
+---Calls `f(table.unpack(args))` in a worker, waits, and returns all its results, or raises its error. Like all calls
+---that give work to a pool it raises once the pool was closed or terminated.
+---@param f function any function, or a table that can be called
+---@param args? table its arguments; `n` counts when present
+---@return any ...
+function Pool:apply(f, args) end
+
+---The same without waiting.
+---@param f function
+---@param args? table
+---@param options? luamp.CallOptions
+---@return luamp.AsyncResult
+function Pool:apply_async(f, args, options) end
+
+---Calls `f` with each element, and returns the first result of each, in order. All are run, also when some fail; then
+---the error of the first of these, by position, is raised; an error of the iterator that gives the elements counts as
+---that of the element it should have given.
+---@param f fun(element: any): any
+---@param list luamp.Elements
+---@param options? integer|luamp.MapOptions a number is the chunksize
+---@return any[]
+function Pool:map(f, list, options) end
+
+---The same without waiting.
+---@param f fun(element: any): any
+---@param list luamp.Elements
+---@param chunksize? integer|luamp.AsyncMapOptions
+---@param options? luamp.AsyncMapOptions
+---@return luamp.AsyncResult of that array
+function Pool:map_async(f, list, chunksize, options) end
+
+---`map` over elements that are lists of arguments (`n` counts when present).
+---@param f function
+---@param list luamp.Elements
+---@param options? integer|luamp.MapOptions
+---@return any[]
+function Pool:starmap(f, list, options) end
+
+---The same without waiting.
+---@param f function
+---@param list luamp.Elements
+---@param chunksize? integer|luamp.AsyncMapOptions
+---@param options? luamp.AsyncMapOptions
+---@return luamp.AsyncResult
+function Pool:starmap_async(f, list, chunksize, options) end
+
+---An iterator over `index, first result`, in order. Elements are taken from `list` as workers need them, and not far
+---ahead of the loop: an endless input needs no more memory than a short one. Where a task failed the iterator raises
+---its error, and can be called again for the next. An iterator over a function or a range that is not at its end when
+---the pool is joined raises that.
+---@param f fun(element: any): any
+---@param list luamp.Elements
+---@param options? integer|luamp.MapOptions
+---@return fun(): integer?, any
+function Pool:imap(f, list, options) end
+
+---The same in the order in which results come.
+---@param f fun(element: any): any
+---@param list luamp.Elements
+---@param options? integer|luamp.MapOptions
+---@return fun(): integer?, any
+function Pool:imap_unordered(f, list, options) end
+
+---Takes no more tasks. The workers end when they have done what there is; that needs a `join`, or further calls on
+---results, while there is more than they were given. Harmless when repeated.
+function Pool:close() end
+
+---Ends the workers now (SIGTERM, and SIGKILL after a second in `join`). What has no result yet fails with
+---`pool terminated`. Does not wait.
+function Pool:terminate() end
+
+---Waits until a pool that was closed has done all its tasks, and for the end of the workers. Raises when the pool is
+---still running.
+---@param timeout? number
+---@return boolean ended
+---@return "timeout"? code
+function Pool:join(timeout) end
+
+---The processes of the workers.
+---@return luamp.Process[]
+function Pool:workers() end
+
+---Changes the number of workers: new ones are started now, others go when they have done the task that they are at.
+---@param n integer at least 1
+function Pool:resize(n) end
+
+---@class luamp.PoolStats
+---@field done integer tasks that returned
+---@field failed integer tasks that failed
+---@field waiting integer tasks that have no result yet, begun or not
+---@field retried integer tasks that were tried again
+---@field replaced integer workers that ended and were seen to
+---@field workers luamp.WorkerStats[] those that there are
+---@field slowest luamp.SlowTask[] the five batches that took longest, the longest first
+
+---@class luamp.WorkerStats times are in seconds
+---@field name string
+---@field pid integer
+---@field done integer tasks
+---@field startup number from the start of the process until its initializer had returned
+---@field waited number for tasks
+---@field busy number with tasks
+
+---@class luamp.SlowTask
+---@field seconds number
+---@field index integer of its first element
+---@field tasks integer elements
+---@field worker string
+
+---What the pool has done so far.
+---@return luamp.PoolStats
+function Pool:stats() end
+
+---What became of an asynchronous call. It keeps its pool alive.
+---@class luamp.AsyncResult
+local AsyncResult = {}
+
+---Waits for the results and returns them; raises the task's error. Any number of times.
+---@param timeout? number
+---@return any ... or `nil, "timeout"`
+function AsyncResult:get(timeout) end
+
+---Waits until there is a result or an error.
+---@param timeout? number
+---@return boolean ready
+---@return "timeout"? code
+function AsyncResult:wait(timeout) end
+
+---Whether there is a result or an error.
+---@return boolean
+function AsyncResult:ready() end
+
+---Whether there is no error. Raises before it is ready.
+---@return boolean
+function AsyncResult:successful() end
+
+---Takes a task back that has not begun, or a map of which nothing has: it fails with `task cancelled`. With `force` also
+---what has begun: the workers that are at it are killed and replaced.
+---@param force? boolean
+---@return boolean cancelled
+function AsyncResult:cancel(force) end
+
+---The numbers of `for i = first, last, step`, as a value: to loop over (`for i in mp.range(1, 3) do`), to index, and as
+---the list of a pool's call, where it takes no memory. It travels by value, and cannot be changed.
+---@class luamp.Range
+---@operator len: integer
+---@operator call(any): number
+---@field [integer] number
+local Range = {}
+
+---Makes one. Raises for what is no number, a step of 0, and more numbers than an integer counts.
+---@param first number
+---@param last number inclusive; may be infinite
+---@param step? number default 1; 0 raises
+---@return luamp.Range
+function luamp.range(first, last, step) end
+
 -- Waiting for several things --------------------------------------------------------------------------
 
 ---Waits until something in the list is ready, and returns what is, in the list's order; an empty array when the
 ---time is over. Ready: a queue from which `get` would return at once (also at its end), a process that ended, an
----event that is set, a semaphore with a permit, a lock that the caller could take, a descriptor (a number) from
----which one could read, its end and errors included. The same thing may be in the list several times. Takes
+---event that is set, a semaphore with a permit, a lock that the caller could take, the AsyncResult of a pool that is
+---ready, a descriptor (a number) from which one could read, its end and errors included. The same thing may be in the list several times. Takes
 ---nothing: who else waits for the same things may be faster afterwards. An empty list is answered at once, or when
 ---the time is over if there is one. Raises for anything else in the list, for a process that was not started or is
 ---the caller itself, for a closed object, and for a descriptor that is not open.

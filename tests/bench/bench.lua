@@ -5,7 +5,7 @@
 local here = arg[0]:gsub("/?[^/]*$", "")
 if here == "" then here = "." end
 local rows = dofile(here .. "/workloads.lua")
-for _, file in ipairs { "/numbers.lua", "/pipes.lua", "/dicts.lua" } do
+for _, file in ipairs { "/numbers.lua", "/pipes.lua", "/dicts.lua", "/pools.lua" } do
   for _, row in ipairs(dofile(here .. file)) do rows[#rows + 1] = row end
 end
 

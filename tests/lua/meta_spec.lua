@@ -67,11 +67,15 @@ local objects = {
   Queue = mp.Queue(), Semaphore = mp.Semaphore(), BoundedSemaphore = mp.BoundedSemaphore(), Event = mp.Event(),
   Barrier = mp.Barrier(1), Connection = mp.Pipe(), Lock = mp.Lock(), RLock = mp.RLock(), Condition = mp.Condition(),
   Value = mp.Value("i"), Array = mp.Array("i", 1), SharedMemory = assert(mp.SharedMemory{size = 1}),
-  Dict = mp.Dict(), Namespace = mp.Namespace(), List = mp.List(),
+  Dict = mp.Dict(), Namespace = mp.Namespace(), List = mp.List(), Range = mp.range(1, 2),
 }
+do
+  local pool <close> = mp.Pool(1)
+  objects.Pool, objects.AsyncResult = pool, pool:apply_async(print)
+end
 local fields = {
   Connection = {"closed", "readable", "writable"}, Barrier = {"parties", "n_waiting", "broken"},
-  Value = {"value"}, SharedMemory = {"name", "size"},
+  Value = {"value"}, SharedMemory = {"name", "size"}, Pool = {"processes"},
 }
 
 -- The table of an object's methods, also where __index is a function that has it as an upvalue. A Namespace has none.
@@ -106,7 +110,7 @@ local function look()
   end
   -- Of the metamethods those that a script writes as an operator.
   local silent = {__gc = true, __pairs = true, __index = true, __newindex = true, __name = true, __metatable = true,
-    __tostring = true, __luamp_class = true, __close = true}
+    __tostring = true, __luamp_class = true, __luamp = true, __close = true, __eq = true}
   local function operators(class, object)
     for name in pairs(debug.getmetatable(object)) do
       if not silent[name] then exported["luamp." .. class][name] = "operator" end
