@@ -3,7 +3,11 @@
 local mp = ...
 local math_type, tointeger = math.type, math.tointeger
 
-local metatable = { __name = "Range", __luamp = false } -- it travels, by value
+-- One for the Lua state, however often the module is opened in it: ranges travel by value, with this as their type.
+local registry = debug.getregistry()
+local metatable = registry["luamp.Range"] or {}
+registry["luamp.Range"] = metatable
+metatable.__name, metatable.__luamp = "Range", false
 
 local function check(value, i)
   if type(value) ~= "number" or value ~= value then
