@@ -159,8 +159,19 @@ end
 
 -- Taking back -------------------------------------------------------------------------------------
 
--- Takes batches that the worker has not begun back out of its queue, oldest first: `most` of them, or all, when
--- there was a function between them, which those behind it need.
+-- The worker will not know, or does not know, a function that it was sent.
+function crew.unknown(worker, id)
+  worker.known[id] = nil
+  for i, other in ipairs(worker.known_list) do
+    if other == id then
+      table.remove(worker.known_list, i)
+      break
+    end
+  end
+end
+
+-- Takes up to `most` batches that the worker has not begun back out of its queue, oldest first. A function between
+-- them is lost to those behind it, which the worker may be taking at this moment: it sends these back itself.
 function crew.take_back(pool, worker, most)
   local list = {}
   while #list < most do
@@ -170,14 +181,7 @@ function crew.take_back(pool, worker, most)
     end
     local batch = crew.batch(pool, seq)
     if kind == TASK.FUNCTION then
-      most = math.huge
-      worker.known[extra] = nil
-      for i, id in ipairs(worker.known_list) do
-        if id == extra then
-          table.remove(worker.known_list, i)
-          break
-        end
-      end
+      crew.unknown(worker, extra)
     elseif batch and kind ~= TASK.FORGET then
       crew.forget(pool, batch)
       worker.left = worker.left + 1

@@ -225,9 +225,8 @@ function engine.rebalance(pool, idle)
   if not busy or busy == idle or not idle.open then
     return
   end
-  local half = busy.n // 2
-  for i, batch in ipairs(crew.take_back(pool, busy, half)) do
-    give(pool, (i <= half or not busy.open) and idle or busy, batch)
+  for _, batch in ipairs(crew.take_back(pool, busy, busy.n // 2)) do
+    give(pool, idle, batch)
   end
 end
 

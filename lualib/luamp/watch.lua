@@ -129,6 +129,11 @@ local function receive(pool, seq, status, took, value, problem)
     return -- it ends, and is buried
   end
   crew.forget(pool, batch)
+  if status == RESULT.UNKNOWN then
+    crew.unknown(worker, batch.job.id)
+    table.insert(pool.backlog, 1, batch)
+    return engine.refill(pool, worker)
+  end
   crew.paced(worker, took)
   if type(batch.job.size) == "function" then
     local each = took / batch.n

@@ -27,6 +27,7 @@ local RESULT <const> = {
   ERROR = 4, -- the one error
   UNDECODED = 5, -- why the task could not be rebuilt
   INITIALIZER = 6, -- the error that the initializer raised
+  UNKNOWN = 7, -- its function was taken back by the owner
 }
 
 -- Marks, by their numbers from 1 on; the first five are the core's.
@@ -208,6 +209,8 @@ local function serve(worker, tasks)
       functions[extra] = value
     elseif kind == TASK.FORGET then
       functions[extra] = nil
+    elseif functions[extra >> 32] == nil then
+      send(worker, seq, RESULT.UNKNOWN, nil)
     else
       run_task(worker, seq, functions[extra >> 32], kind, value, extra & 0xffffffff)
     end
