@@ -3,11 +3,10 @@
 --
 --     luamp scripts/wordcount.lua [--jobs N] [--top N] [--check] FILE...
 --
--- The pattern: the parent cuts the files into byte ranges and puts these, small tables, into a queue of
--- tasks, which it closes. Every worker takes ranges until there are none, counts into a table of its
--- own, and sends that table back in pieces through a second queue. The parent only adds up, shows how far
--- things are, and looks after workers that die. A file of any size keeps all processors busy, and the
--- text itself never travels: the workers read it.
+-- The pattern: the parent cuts the files into byte ranges, and a pool of workers counts one range after the
+-- other. What travels is small: a range there, a table of counts back, which the parent adds up as they come.
+-- A file of any size keeps all processors busy, and the text itself never travels: the workers read it. When
+-- a worker dies the pool has its range counted again by another one.
 --
 -- A word is a run of letters, digits and bytes above 127 (so UTF-8 words stay whole); capitals A to Z
 -- count as small letters.
@@ -17,9 +16,8 @@ local mp = require "luamp"
 local WORD <const> = "[%w\128-\255]+"
 local NOT_WORD <const> = "[^%w\128-\255]"
 local BLOCK <const> = 1 << 20 -- bytes read at once
-local SMALLEST_RANGE <const>, LARGEST_RANGE <const> = 1 << 17, 1 << 23
-local PIECE <const> = 4000 -- words in one message
-local MOST_WORDS <const> = 500000 -- different words a worker holds before it sends them
+local SMALLEST_RANGE <const>, LARGEST_RANGE <const> = 1 << 17, 1 << 25
+local RETRIES <const> = 2
 local SMALL <const> = 16 << 20 -- no progress is shown for less than this many bytes
 
 local USAGE <const> = [[
@@ -102,46 +100,11 @@ local function count_range(path, first, last, counts)
   return true
 end
 
--- The worker ---------------------------------------------------------------------------------------
-
--- Sends a table of counts in messages of moderate size: the parent can start to add while the rest is
--- still being sent, and no message needs much shared memory at a time.
-local function send_counts(results, counts)
-  local piece, n = {}, 0
-  for word, count in pairs(counts) do
-    piece[word], n = count, n + 1
-    if n == PIECE then
-      results:put({counts = piece})
-      piece, n = {}, 0
-    end
-  end
-  results:put({counts = piece})
-end
-
-local function count_keys(t)
-  local n = 0
-  for _ in pairs(t) do
-    n = n + 1
-  end
-  return n
-end
-
-local function work(tasks, results, number)
-  local counts, unchecked = {}, 0
-  for task in tasks:items() do -- until the queue is closed and empty
-    local ok, message = count_range(task.path, task.first, task.last, counts)
-    results:put({bytes = task.bytes, problem = not ok and message or nil})
-    unchecked = unchecked + task.bytes
-    if unchecked > LARGEST_RANGE then -- now and then: does the table get too large?
-      unchecked = 0
-      if count_keys(counts) > MOST_WORDS then
-        send_counts(results, counts)
-        counts = {}
-      end
-    end
-  end
-  send_counts(results, counts)
-  results:put({done = number})
+-- What a worker does: the counts of one range, and what kept it from counting all of it.
+local function count_task(task)
+  local counts = {}
+  local ok, message = count_range(task.path, task.first, task.last, counts)
+  return {counts = counts, problem = not ok and message or nil}
 end
 
 -- The parent ---------------------------------------------------------------------------------------
@@ -169,87 +132,42 @@ local function make_tasks(files, total, jobs)
   local tasks = {}
   for _, file in ipairs(files) do
     if file.size == 0 then -- empty, or one of those in /proc that do not know their size
-      tasks[#tasks + 1] = {path = file.path, first = 0, last = math.huge, bytes = 0}
+      tasks[#tasks + 1] = {path = file.path, first = 0, last = math.huge}
     end
     for first = 0, file.size - 1, range do
-      local last = math.min(first + range, file.size)
-      tasks[#tasks + 1] = {path = file.path, first = first, last = last, bytes = last - first}
+      tasks[#tasks + 1] = {path = file.path, first = first, last = math.min(first + range, file.size)}
     end
   end
   return tasks
 end
 
--- Shows progress on stderr: a bar on a terminal, a line for each quarter elsewhere, nothing at all when
--- there is little to do. Returns a function to call with the number of bytes done.
-local function progress_of(total)
-  if total < SMALL then
-    return function() end
-  end
-  local megabytes = total / (1 << 20)
-  local terminal = os.execute("test -t 2") == true
-  local shown = -1
-  return function(bytes)
-    local percent = bytes * 100 // total
-    if terminal and percent > shown then
-      shown = percent
-      local bar = ("#"):rep(percent * 40 // 100)
-      io.stderr:write(("\r[%-40s] %3d%% of %.1f MB%s"):format(bar, percent, megabytes, percent == 100 and "\n" or ""))
-    elseif not terminal and percent // 25 > shown // 25 then
-      shown = percent
-      complain(("%d%% of %.1f MB"):format(percent, megabytes))
-    end
+local function add_up(counts, more)
+  for word, count in pairs(more) do
+    counts[word] = (counts[word] or 0) + count
   end
 end
 
--- Takes what the workers send until each has either said that it is done or died. Returns the table of
--- counts, or nil when a part of it is lost.
-local function collect(workers, results, total, report)
-  local counts, missing, suspect = {}, #workers, {}
-  local progress, bytes, complete = progress_of(total), 0, true
-  progress(0)
-  while missing > 0 do
-    local message, code = results:get(0.1)
-    if message and message.counts then
-      for word, count in pairs(message.counts) do
-        counts[word] = (counts[word] or 0) + count
-      end
-    elseif message and message.done then
-      workers[message.done].done = true
-      missing = missing - 1
-    elseif message then
-      bytes = bytes + message.bytes
-      progress(bytes)
-      if message.problem then
-        report(message.problem)
-      end
-    elseif code ~= "timeout" then
-      error("the results: " .. tostring(code))
-    else
-      -- Nothing came for a while: is everybody alive? Who was dead at the last look, and still has not
-      -- said "done" now that the queue was found empty again, never will.
-      for number, worker in ipairs(workers) do
-        if suspect[number] and not worker.done then
-          worker.done, complete, missing = true, false, missing - 1
-          complain(("worker %s (pid %d) died: exit code %s"):format(worker.name, worker.pid, worker.exitcode))
-        end
-        suspect[number] = not worker.done and not worker:is_alive()
-      end
-    end
-  end
-  return complete and counts or nil
-end
-
+-- Returns the table of counts, or nil when a part of it is lost.
 local function count_parallel(files, total, jobs, report)
-  local tasks = mp.Queue(nil, {name = "tasks"})
-  local results = mp.Queue(64, {name = "results"}) -- bounded: workers wait when the parent is behind
-  local list = make_tasks(files, total, jobs)
-  tasks:put_many(list)
-  tasks:close()
-  local workers = {}
-  for number = 1, math.min(jobs, #list) do
-    workers[number] = mp.Process{target = work, args = {tasks, results, number}, name = "counter-" .. number}:start()
+  local tasks = make_tasks(files, total, jobs)
+  local pool <close> = mp.Pool{processes = math.max(1, math.min(jobs, #tasks)), retries = RETRIES}
+  local counts, complete = {}, true
+  local next_result = pool:imap_unordered(count_task, tasks, {progress = total >= SMALL and "wordcount"})
+  while true do
+    -- An error belongs to one range: the others are counted all the same.
+    local ok, number, result = pcall(next_result)
+    if not ok then
+      complain(number)
+      complete = false
+    elseif not number then
+      return complete and counts or nil
+    else
+      add_up(counts, result.counts)
+      if result.problem then
+        report(result.problem)
+      end
+    end
   end
-  return collect(workers, results, total, report)
 end
 
 local function count_serial(files)
@@ -389,7 +307,7 @@ local function main(...)
 
   local counts = count_parallel(files, total, options.jobs, report)
   if not counts then
-    complain("no result: the counts of a worker are lost")
+    complain("no result: a part of it could not be counted")
     return 1
   end
   show(counts, options.top, files, total)

@@ -15,14 +15,13 @@ local function run(args, text, options)
   return support.run(text or script, options)
 end
 
--- The script with ranges, blocks and pieces so small that every border is crossed.
+-- The script with ranges and blocks so small that every border is crossed.
 local function shrunk(smallest, largest, block)
   local text = script
-  for name, value in pairs{["1 << 17, 1 << 23"] = smallest .. ", " .. largest, ["= 1 << 20"] = "= " .. block,
-    ["PIECE <const> = 4000"] = "PIECE <const> = 3", ["MOST_WORDS <const> = 500000"] = "MOST_WORDS <const> = 5"} do
+  for name, value in pairs{["1 << 17, 1 << 25"] = smallest .. ", " .. largest, ["= 1 << 20"] = "= " .. block} do
     local start, stop = text:find(name, 1, true)
     assert(start, name)
-    text = text:sub(1, start - 1) .. value:gsub("^= ", "= ") .. text:sub(stop + 1)
+    text = text:sub(1, start - 1) .. value .. text:sub(stop + 1)
   end
   return text
 end
@@ -113,19 +112,33 @@ describe("wordcount", function()
     local path = support.write(sample(20000):rep(260)) -- more than 16 MB
     local result = run("--jobs 2 --check --top 0 " .. path)
     assert.equal(0, result.status)
-    assert.matches("wordcount: 100%% of", result.err)
+    assert.matches("wordcount: 100%% (%d+)/%1 ", result.err)
     assert.not_matches("%%", result.out)
     assert.matches("check: a serial run", result.out, 1, true)
   end)
 
-  it("reports a worker that dies, instead of waiting for it", function()
-    local deadly, found = script:gsub("local function work%(tasks, results, number%)\n",
-      '%0  if number == 2 then os.execute("kill -KILL $PPID") end\n')
+  -- A worker that meets the word kills itself: each time, or as long as a file can be removed.
+  local function deadly(condition)
+    local text, found = script:gsub("local function count_task%(task%)\n", function(line)
+      return line .. "  if " .. condition .. ' then os.execute("kill -KILL $PPID") end\n'
+    end)
     assert.equal(1, found)
-    local result = run("--jobs 3 --top 0 " .. support.write(sample(200)), (deadly:gsub("1 << 17, 1 << 23", "50, 60")))
+    return (text:gsub("1 << 17, 1 << 25", "50, 60"))
+  end
+
+  it("counts a range again whose worker died", function()
+    local path, mark = support.write(sample(200)), support.write("")
+    local result = run("--jobs 3 --top 0 --check " .. path, deadly(("os.remove(%q)"):format(mark)))
+    assert.equal(0, result.status)
+    assert.equal("", result.err)
+    assert.matches("check: a serial run counts the same", result.out, 1, true)
+  end)
+
+  it("reports a range that no worker survives, instead of waiting for it", function()
+    local result = run("--jobs 3 --top 0 " .. support.write(sample(200)), deadly("task.first == 0"))
     assert.equal(1, result.status)
     assert.equal("", result.out)
-    assert.matches("wordcount: worker counter%-2 %(pid %d+%) died: exit code %-9", result.err)
+    assert.matches("wordcount: worker 'PoolWorker%-%d+' %(pid %d+%) died: killed by signal 9", result.err)
     assert.matches("no result", result.err, 1, true)
   end)
 end)
