@@ -11,6 +11,7 @@ local TASK, MARK = core.worker.TASK, core.worker.MARK
 
 local FUNCTIONS <const> = 64 -- a worker knows so many functions at once
 local SLOT <const> = 20 -- bits
+local MASK <const> = (1 << 20) - 1
 local FIRST_DEPTH <const>, LAST_DEPTH <const> = 2, 128 -- batches that a worker has at once
 local AHEAD <const> = 1e6 -- nanoseconds of work that it has at least, then
 
@@ -83,7 +84,7 @@ end
 
 -- crew.batch: the batch of that number, unless it is with nobody any more.
 function crew.batch(pool, seq)
-  local batch = pool.slots[seq & (1 << SLOT) - 1]
+  local batch = pool.slots[seq & MASK]
   return batch and batch.seq == seq and batch or nil
 end
 
@@ -129,7 +130,7 @@ end
 function crew.forget(pool, batch)
   local worker = batch.worker
   if worker then
-    local slot, nfree = batch.seq & (1 << SLOT) - 1, pool.nfree + 1
+    local slot, nfree = batch.seq & MASK, pool.nfree + 1
     pool.slots[slot] = false
     pool.free[nfree], pool.nfree = slot, nfree
     worker.n, pool.given = worker.n - 1, pool.given - 1

@@ -14,6 +14,8 @@ local RESULT, TASK = core.worker.RESULT, core.worker.TASK
 local AHEAD <const> = 1024 -- batches of a job that nobody waits for, with each worker
 local STEAL <const> = 1e5 -- nanoseconds of waiting work that are worth taking back
 
+local VALUE <const> = RESULT.VALUE
+
 local engine = { NIL = {} } -- NIL: a result that is nil, where it must be told from one that is not there
 
 -- Delivering --------------------------------------------------------------------------------------
@@ -76,7 +78,9 @@ end
 
 function engine.deliver(pool, batch, status, value)
   local job, first, n, failed = batch.job, batch.first, batch.n, 0
-  if status >= RESULT.ERROR then
+  if status == VALUE and not job.packs and not job.yielded then
+    job.results[first] = value
+  elseif status >= RESULT.ERROR then
     return engine.fail(pool, job, first, n, value)
   elseif job.packs then
     job.pack = status == RESULT.PACK and value or { value, n = 1 }
@@ -133,6 +137,17 @@ local function next_of(pool, job)
   return { job = job, first = first, n = n, kind = kind | job.flags, value = value, tries = 0 }
 end
 
+-- The same where a function of the script's is called, which may use the pool.
+local function pull_of(pool, job)
+  job.feeding = true
+  local ok, batch = pcall(next_of, pool, job)
+  job.feeding = false
+  if not ok then
+    error(batch, 0)
+  end
+  return batch
+end
+
 local function may_feed(job)
   return not job.exhausted and not job.feeding and (not job.window or job.fed - job.yielded < job.window(job))
 end
@@ -145,16 +160,18 @@ local function next_batch(pool)
       return batch
     end
   end
-  for i, job in ipairs(pool.feeds) do
+  local feeds = pool.feeds
+  for i = 1, #feeds do
+    local job = feeds[i]
     if may_feed(job) then
-      job.feeding = true
-      local ok, batch = pcall(next_of, pool, job)
-      job.feeding = false
-      if not ok then
-        error(batch, 0)
+      local batch
+      if job.source.pulls then
+        batch = pull_of(pool, job)
+      else
+        batch = next_of(pool, job)
       end
       if job.exhausted then
-        table.remove(pool.feeds, i)
+        table.remove(feeds, i)
       end
       if batch then
         return batch

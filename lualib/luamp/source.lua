@@ -3,7 +3,8 @@
 --
 -- A source has `n`, the count of its elements (nil: not known), and take(self, first, job): the next elements,
 -- from number `first` on -> count, kind, value of a batch. A count of 0 is the end; `problem` holds what an
--- iterator raised there, boxed; `whole` tells that all elements are there already.
+-- iterator raised there, boxed; `whole` tells that all elements are there already,
+-- `pulls` that a function of the script's is called.
 local mp, core = ...
 local TASK = core.worker.TASK
 
@@ -20,7 +21,7 @@ local function take_table(self, first, job)
   elseif n < 1 then
     return 0
   end
-  return n, TASK.MANY, table.move(list, first, first + n - 1, 1, {})
+  return n, TASK.MANY, core.task_slice(list, first, n)
 end
 
 local function take_array(self, first, job)
@@ -94,7 +95,7 @@ function source.new(list)
   elseif type(list) == "table" and not core.callable(list) then
     return { list = list, n = length(list), whole = true, take = take_table }
   elseif core.callable(list) then
-    return { list = list, take = take_iterator }
+    return { list = list, pulls = true, take = take_iterator }
   end
 end
 

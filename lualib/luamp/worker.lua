@@ -5,7 +5,8 @@
 -- Each is marked as begun, in shared memory, before anything of it is rebuilt or run (l_pool.c), and its result
 -- is put before the next one is taken: of a worker that died, one task at most is in doubt.
 local mp, core = ...
-local task_get, task_put, task_run = core.task_get, core.task_put, core.task_run
+local task_get, task_put, task_run, task_check = core.task_get, core.task_put, core.task_run, core.task_check
+local task_list, task_numbers = core.task_list, core.task_numbers
 
 -- What a message from the owner is; its third number is `function << 32 | items`.
 local TASK <const> = {
@@ -126,13 +127,13 @@ end
 -- Finds the results that cannot be sent, and makes errors of them.
 local function check_all(out, errors, n)
   for i = 1, n do
-    local ok, why = pcall(core.task_check, out[i], "result")
+    local ok, why = pcall(task_check, out[i], "result")
     if not ok then
       out[i], errors[i] = nil, { why }
     end
     local raised = errors[i]
     if raised then
-      ok, why = pcall(core.task_check, raised[1], "error")
+      ok, why = pcall(task_check, raised[1], "error")
       if not ok then
         raised[1] = described(why, raised[1])
       end
@@ -141,7 +142,7 @@ local function check_all(out, errors, n)
 end
 
 local function run_many(worker, seq, f, items, n, flags)
-  local marks, out, errors = worker.marks, {}, nil
+  local marks, out, errors = worker.marks, task_list(n), nil
   local first = 1
   while first <= n do
     local ok, raised = xpcall(task_run, worker.handler, f, items, out, first, n, marks, flags)
@@ -169,14 +170,6 @@ local function run_many(worker, seq, f, items, n, flags)
   end
 end
 
-local function range_items(rule, n)
-  local items, first, step = {}, rule[1], rule[2]
-  for i = 1, n do
-    items[i] = first + (i - 1) * step
-  end
-  return items
-end
-
 local function run_task(worker, seq, f, kind, value, n)
   local flags = kind >> 4 -- as task_run has them
   kind = kind & 15
@@ -185,7 +178,7 @@ local function run_task(worker, seq, f, kind, value, n)
   elseif kind == TASK.APPLY then
     return run_apply(worker, seq, f, value)
   elseif kind == TASK.RANGE then
-    value = range_items(value, n)
+    value = task_numbers(value[1], value[2], n)
   end
   return run_many(worker, seq, f, value, n, flags)
 end

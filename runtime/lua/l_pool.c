@@ -4,7 +4,7 @@
  *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root]) -> true | false, code
  *   core.task_get(queue, timeout, marks) -> seq, tag, extra, value | seq, tag, extra, nil, problem | nil, code
  *   core.task_run(f, items, out, first, last, marks, flags)
- *   core.task_list(n) -> {}
+ *   core.task_list(n) -> {}   core.task_slice(list, first, n) -> list   core.task_numbers(first, step, n) -> list
  *   core.task_check(value, root)
  *   core.terminal() -> columns | nil
  *
@@ -223,10 +223,46 @@ static int task_run(lua_State *L) {
   return 0;
 }
 
+static void push_list(lua_State *L, lua_Integer n) {
+  lua_createtable(L, n < LIST_ROOM ? (int)n : LIST_ROOM, 0);
+}
+
 /* core.task_list(n): an empty list with room for n elements, or for as many as are made at once. */
 static int task_list(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  lua_createtable(L, n < LIST_ROOM ? (int)n : LIST_ROOM, 0);
+  push_list(L, luaL_checkinteger(L, 1));
+  return 1;
+}
+
+/* core.task_slice(list, first, n): a list of these elements. */
+static int task_slice(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer first = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
+  bool raw = !lua_getmetatable(L, 1);
+  lua_settop(L, 3);
+  push_list(L, n);
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (raw) {
+      lua_rawgeti(L, 1, first + i - 1);
+    } else {
+      lua_geti(L, 1, first + i - 1);
+    }
+    lua_rawseti(L, 4, i);
+  }
+  return 1;
+}
+
+/* core.task_numbers(first, step, n): a list of the numbers of a range. */
+static int task_numbers(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 3);
+  push_list(L, n);
+  for (lua_Integer i = 0; i < n; i++) {
+    if (lua_isinteger(L, 1)) {
+      lua_pushinteger(L, lua_tointeger(L, 1) + i * lua_tointeger(L, 2));
+    } else {
+      lua_pushnumber(L, lua_tonumber(L, 1) + (lua_Number)i * lua_tonumber(L, 2));
+    }
+    lua_rawseti(L, -2, i + 1);
+  }
   return 1;
 }
 
@@ -240,13 +276,9 @@ static int terminal(lua_State *L) {
 }
 
 static const luaL_Reg pool_core[] = {
-    {"task_put", task_put},
-    {"task_get", task_get},
-    {"task_run", task_run},
-    {"task_list", task_list},
-    {"task_check", task_check},
-    {"terminal", terminal},
-    {NULL, NULL},
+    {"task_put", task_put},     {"task_get", task_get},     {"task_run", task_run},
+    {"task_list", task_list},   {"task_slice", task_slice}, {"task_numbers", task_numbers},
+    {"task_check", task_check}, {"terminal", terminal},     {NULL, NULL},
 };
 
 void l_pool_core(lua_State *L, int st) {
