@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Counts the words of text files with several processes.
 --
---     luamp scripts/wordcount.lua [--jobs N] [--top N] [--check] FILE...
+--     luamp scripts/wordcount.lua [--jobs N] [--top N] [--check] [--serial] FILE...
 --
 -- The pattern: the parent cuts the files into byte ranges, and a pool of workers counts one range after the
 -- other. What travels is small: a range there, a table of counts back, which the parent adds up as they come.
@@ -25,6 +25,7 @@ usage: wordcount.lua [options] FILE...
   --jobs N   count with N processes (default: the number of processors)
   --top N    show the N most frequent words (default: 20)
   --check    count again in this process alone, and compare
+  --serial   count in this process alone
   --help     show this text]]
 
 local function complain(...)
@@ -38,9 +39,19 @@ for byte = 0, 255 do
   is_word[byte] = string.char(byte):find(WORD) ~= nil
 end
 
-local function count_text(text, counts)
-  for word in text:lower():gmatch(WORD) do
-    counts[word] = (counts[word] or 0) + 1
+-- Text is cut where there is white space first, which is quick; what stands there more than once ("the", "end.") is
+-- taken apart into words once.
+local function count_pieces(text, pieces)
+  for piece in text:gmatch("%S+") do
+    pieces[piece] = (pieces[piece] or 0) + 1
+  end
+end
+
+local function count_words(pieces, counts)
+  for piece, count in pairs(pieces) do
+    for word in piece:lower():gmatch(WORD) do
+      counts[word] = (counts[word] or 0) + count
+    end
   end
 end
 
@@ -53,10 +64,10 @@ local function read_rest(file, held)
   until stop or not text
 end
 
--- count_range adds the words that *begin* at the byte offsets first <= offset < last of a file: a word
--- across a border belongs to the range of its first letter, so that ranges can be cut anywhere and
--- each word is counted once. Returns true, or nil and a message.
-local function count_range(path, first, last, counts)
+-- read_range counts the pieces with the words that *begin* at the byte offsets first <= offset < last of a
+-- file: a word across a border belongs to the range of its first letter, so that ranges can be cut anywhere
+-- and each word is counted once. Returns true, or nil and a message.
+local function read_range(path, first, last, pieces)
   local file <close>, message = io.open(path, "rb")
   if not file then
     return nil, message
@@ -67,7 +78,7 @@ local function count_range(path, first, last, counts)
     local before = file:read(1)
     skip = before ~= nil and is_word[before:byte()]
   end
-  local held, left = {}, last - first -- held: pieces of a word whose end was not read yet
+  local held, left = {}, last - first -- held: parts of a word whose end was not read yet
   while left > 0 do
     local text, problem = file:read(math.min(BLOCK, left)) -- `left` may be infinite
     if not text then
@@ -88,16 +99,23 @@ local function count_range(path, first, last, counts)
     end
     if stop > 0 then
       held[#held + 1] = text:sub(1, stop)
-      count_text(table.concat(held), counts)
+      count_pieces(table.concat(held), pieces)
       held = {}
     end
     held[#held + 1] = text:sub(stop + 1)
   end
   if #table.concat(held) > 0 then
     read_rest(file, held)
-    count_text(table.concat(held), counts)
+    count_pieces(table.concat(held), pieces)
   end
   return true
+end
+
+local function count_range(path, first, last, counts)
+  local pieces = {}
+  local ok, message = read_range(path, first, last, pieces)
+  count_words(pieces, counts)
+  return ok, message
 end
 
 -- What a worker does: the counts of one range, and what kept it from counting all of it.
@@ -260,8 +278,8 @@ local function parse(args)
         usage_error(name, ": expected a whole number from ", least[name], ", got '", value, "'")
       end
       options[name:sub(3)] = number
-    elseif args[i] == "--check" then
-      options.check = true
+    elseif args[i] == "--check" or args[i] == "--serial" then
+      options[args[i]:sub(3)] = true
     elseif args[i] == "--help" or args[i] == "-h" then
       print(USAGE)
       os.exit(0)
@@ -305,7 +323,7 @@ local function main(...)
     end
   end
 
-  local counts = count_parallel(files, total, options.jobs, report)
+  local counts = options.serial and count_serial(files) or count_parallel(files, total, options.jobs, report)
   if not counts then
     complain("no result: a part of it could not be counted")
     return 1

@@ -10,39 +10,30 @@ local TASK = core.worker.TASK
 
 local source = {}
 
-local function size_at(self, first, job)
-  return math.min(job.size, self.n - first + 1)
+-- A taker for lists of a known length: slice(list, first, n) -> kind, value.
+local function taker(slice)
+  return function(self, first, job)
+    local n, list = math.min(job.size, self.n - first + 1), self.list
+    if n == 1 then
+      return 1, job.single, list[first]
+    elseif n < 1 then
+      return 0
+    end
+    return n, slice(list, first, n)
+  end
 end
 
-local function take_table(self, first, job)
-  local n, list = size_at(self, first, job), self.list
-  if n == 1 then
-    return 1, job.single, list[first]
-  elseif n < 1 then
-    return 0
-  end
-  return n, TASK.MANY, core.task_slice(list, first, n)
-end
+local take_table = taker(function(list, first, n)
+  return TASK.MANY, core.task_slice(list, first, n)
+end)
 
-local function take_array(self, first, job)
-  local n = size_at(self, first, job)
-  if n == 1 then
-    return 1, job.single, self.list[first]
-  elseif n < 1 then
-    return 0
-  end
-  return n, TASK.MANY, self.list:table(first, first + n - 1)
-end
+local take_array = taker(function(list, first, n)
+  return TASK.MANY, list:table(first, first + n - 1)
+end)
 
-local function take_range(self, first, job)
-  local n, list = size_at(self, first, job), self.list
-  if n == 1 then
-    return 1, job.single, list[first]
-  elseif n < 1 then
-    return 0
-  end
-  return n, TASK.RANGE, { list[first], list.step }
-end
+local take_range = taker(function(list, first)
+  return TASK.RANGE, { list[first], list.step }
+end)
 
 local function pull(self)
   local ok, value = pcall(self.list)

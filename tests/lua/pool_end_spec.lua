@@ -57,6 +57,20 @@ describe("a pool that is closed", function()
     assert.are.equal(1, r:get())
   end)
 
+  it("ends also when its workers are killed meanwhile", function()
+    for _ = 1, 10 do
+      local pool = mp.Pool{processes = 3, retries = 5}
+      local r = pool:map_async(square, mp.range(1, 100), 1)
+      pool:close()
+      for _, p in ipairs(pool:workers()) do
+        p:kill()
+      end
+      assert.is_true(pool:join())
+      assert.are.equal(100, #r:get())
+      assert.are.equal(10000, r:get()[100])
+    end
+  end)
+
   it("lets idle workers go without a join", function()
     local pool = mp.Pool(2)
     local pids = pids_of(pool)

@@ -118,6 +118,19 @@ describe("a pool", function()
     end)
   end)
 
+  it("maps a million tiny tasks", function()
+    with_pool({processes = 2}, function(pool)
+      local n = support.sanitized() and 100000 or 1000000
+      for _, list in ipairs{numbers(n), mp.range(1, n)} do
+        local got = pool:map(square, list)
+        assert.are.equal(n, #got)
+        for i = 1, n do
+          support.sure(got[i] == i * i)
+        end
+      end
+    end)
+  end)
+
   it("maps over Arrays, ranges, Lists and iterators", function()
     with_pool({processes = 2}, function(pool)
       assert.are.same(squares(50), pool:map(square, mp.Array("i", numbers(50))))
@@ -438,6 +451,47 @@ describe("a pool", function()
       assert.is_truthy(err:find("\n2 [%d.,]+/s 0:00\n$"))
       assert.is_nil(err:find("\27", 1, true))
     end)
+  end)
+
+  it("draws bars on a terminal, those of several pools one above the other", function()
+    local script = support.write([[
+      local mp = require "luamp"
+      local one <close> = mp.Pool(1)
+      local two <close> = mp.Pool(1)
+      local go = mp.Event()
+      local function wait(x) go:wait() return x end
+      local a = one:map_async(wait, mp.range(1, 3), 1, {progress = "first"})
+      local b = two:map_async(wait, mp.range(1, 2), 1, {progress = "second"})
+      a:wait(0.3)
+      b:wait(0.3)
+      go:set()
+      b:wait()
+      a:wait()
+      print("done")
+    ]])
+    local out = support.path()
+    os.execute(("LUA_CPATH_5_4=%s script -qec 'stty cols 60 rows 20; %s %s' /dev/null >%s </dev/null"):format(
+      support.quote(package.cpath), support.lua, script, out))
+    local text = support.read(out)
+    -- What is left on the screen, by the few movements that are used.
+    local screen, row = {""}, 1
+    for move, rest in (text:gsub("\r\n", "\n") .. "\r"):gmatch("([\r\n\27]?%[?%d*[AK]?)([^\r\n\27]*)") do
+      if move == "\n" then
+        row = row + 1
+        screen[row] = screen[row] or ""
+      elseif move:find("A$") then
+        row = row - tonumber(move:match("%d+"))
+      elseif move == "\r" or move:find("K$") then
+        screen[row] = ""
+      else
+        rest = move .. rest
+      end
+      screen[row] = screen[row] .. rest
+      support.sure(#screen[row] < 60)
+    end
+    local last = table.concat(screen, "\n")
+    assert.is_truthy(last:find("second 100%% %[#+%] 2/2 [%d.]+/s %d+:%d%d\nfirst 100%% %[#+%] 3/3 .-\ndone"))
+    assert.is_truthy(text:find("\27[1A", 1, true))
   end)
 end)
 
