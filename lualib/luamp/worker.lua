@@ -34,6 +34,8 @@ local RESULT <const> = {
 -- Marks, by their numbers from 1 on; the first five are the core's.
 local MARK <const> = { SEQ = 1, ITEM = 2, SINCE = 3, WAITED = 4, WORKED = 5, READY = 6, COUNT = 8 }
 
+local TOO_LARGE <const> = "the result is too large for the family's shared memory"
+
 -- Errors ------------------------------------------------------------------------------------------
 
 -- The traceback without what the worker itself has on the stack.
@@ -88,7 +90,7 @@ local function send_safely(worker, seq, status, value)
   if sent or code == "closed" then
     return -- or the pool is gone
   end
-  why = why or "the result is too large for the family's shared memory"
+  why = why or TOO_LARGE
   send(worker, seq, RESULT.ERROR, status == RESULT.ERROR and described(why, value) or why)
 end
 
@@ -141,6 +143,21 @@ local function check_all(out, errors, n)
   end
 end
 
+-- Makes an error of the largest result; false when there is none.
+local function drop_largest(out, errors, n)
+  local largest, most = nil, 0
+  for i = 1, n do
+    local size = out[i] ~= nil and task_check(out[i], "result") or 0
+    if size > most then
+      largest, most = i, size
+    end
+  end
+  if largest then
+    out[largest], errors[largest] = nil, { TOO_LARGE }
+  end
+  return largest ~= nil
+end
+
 local function run_many(worker, seq, f, items, n, flags)
   local marks, out, errors = worker.marks, task_list(n), nil
   local first = 1
@@ -165,8 +182,15 @@ local function run_many(worker, seq, f, items, n, flags)
     check_all(out, errors, n)
     sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
   end
+  while code == "toolarge" do
+    errors = errors or {}
+    if not drop_largest(out, errors, n) then
+      break -- it is the errors
+    end
+    sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
+  end
   if not sent and code ~= "closed" then
-    send(worker, seq, RESULT.ERROR, why or "the results are too large for the family's shared memory")
+    send(worker, seq, RESULT.ERROR, why or TOO_LARGE)
   end
 end
 

@@ -5,7 +5,7 @@
  *   core.task_get(queue, timeout, marks) -> seq, tag, extra, value | seq, tag, extra, nil, problem | nil, code
  *   core.task_run(f, items, out, first, last, marks, flags)
  *   core.task_list(n) -> {}   core.task_slice(list, first, n) -> list   core.task_numbers(first, step, n) -> list
- *   core.task_check(value, root)
+ *   core.task_check(value, root) -> bytes
  *   core.terminal() -> columns | nil
  *
  * A message is two messages in one: three integers, as a string, then the value. So whoever takes it knows whose
@@ -119,14 +119,19 @@ static int task_put(lua_State *L) {
   }
 }
 
-/* core.task_check(value, root): raises, with the path from `root`, when the value cannot be sent. */
+/* core.task_check(value, root): the bytes of its message; raises, with the path from `root`, when the value cannot
+ * be sent. */
 static int task_check(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   const char *root = luaL_checkstring(L, 2);
+  size_t n;
   l_encode_begin(st->codec);
   l_encode(L, st->codec, 1, root, L_SEND_FLAGS);
+  const lmp_msg *m = l_encoded(st->codec, &n);
+  lua_Integer len = (lua_Integer)m[0].len;
   l_encode_end(st->codec);
-  return 0;
+  lua_pushinteger(L, len);
+  return 1;
 }
 
 /* -- receiving ----------------------------------------------------------------------------------- */

@@ -168,6 +168,45 @@ describe("what cannot be sent", function()
   end)
 end)
 
+describe("what is too large", function()
+  after_each(support.clean)
+
+  it("fails its own task only, and a full memory is waited for", function()
+    local run = support.run([[
+      local pool <close> = mp.Pool(2)
+      local huge, big = ("z"):rep(20 << 20), ("x"):rep(300000)
+      print(pcall(pool.apply, pool, function(s) return #s end, {huge}))
+      print(pcall(pool.apply, pool, string.rep, {"z", 20 << 20}))
+      local next_of = pool:imap(function(i) return i == 3 and ("z"):rep(20 << 20) or i end, mp.range(1, 6), 3)
+      for i = 1, 6 do
+        print(i, pcall(next_of))
+      end
+      local args = {}
+      for i = 1, 150 do
+        args[i] = big .. i
+      end
+      local list = pool:map(function(s) return s end, args, 1)
+      local later = pool:map_async(function(s) return s end, args, 3):get()
+      for i = 1, 150 do
+        assert(list[i] == args[i] and later[i] == args[i])
+      end
+      print("done")
+    ]], {env = {LUAMP_MEMORY = "16M"}})
+    assert.are.equal("", run.err)
+    assert.are.equal([[
+false	the task is too large for the family's shared memory
+false	the result is too large for the family's shared memory
+1	true	1	1
+2	true	2	2
+3	false	the result is too large for the family's shared memory
+4	true	4	4
+5	true	5	5
+6	true	6	6
+done
+]], run.out)
+  end)
+end)
+
 describe("what cannot be rebuilt", function()
   after_each(support.clean)
 
