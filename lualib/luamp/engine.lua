@@ -18,6 +18,11 @@ local VALUE <const> = RESULT.VALUE
 
 local engine = { NIL = {} } -- NIL: a result that is nil, where it must be told from one that is not there
 
+-- Ctrl-C must not end as the error of a task.
+function engine.is_interrupt(err)
+  return type(err) == "string" and err:find("interrupted!", 1, true) ~= nil
+end
+
 -- Delivering --------------------------------------------------------------------------------------
 
 local function complete(pool, job)
@@ -100,18 +105,30 @@ end
 
 -- Job and pool at their ends ----------------------------------------------------------------------
 
+-- Nothing more is fed to the workers of a job.
+function engine.stop_feeding(pool, job)
+  job.exhausted = true
+  for i, other in ipairs(pool.feeds) do
+    if other == job then
+      table.remove(pool.feeds, i)
+      return
+    end
+  end
+end
+
 -- What is still to come of a job will not: `err` for all of it. Its batches are dropped.
 function engine.give_up(pool, job, err)
   if job.done then
     return
   end
+  engine.stop_feeding(pool, job)
   local with = crew.given(pool, function(batch)
     return batch.job == job
   end)
   for _, batch in ipairs(with) do
     crew.forget(pool, batch)
   end
-  job.dropped, job.exhausted = true, true -- what is in the backlog or still to be fed
+  job.dropped = true -- what is in the backlog
   job.failure = { err }
   complete(pool, job)
 end
@@ -163,7 +180,7 @@ local function next_batch(pool)
   local feeds = pool.feeds
   for i = 1, #feeds do
     local job = feeds[i]
-    if may_feed(job) then
+    if job and may_feed(job) then
       local batch
       if job.source.pulls then
         batch = pull_of(pool, job)
@@ -171,7 +188,7 @@ local function next_batch(pool)
         batch = next_of(pool, job)
       end
       if job.exhausted then
-        table.remove(feeds, i)
+        engine.stop_feeding(pool, job)
       end
       if batch then
         return batch
@@ -186,8 +203,8 @@ end
 local function unsendable(pool, batch, err)
   local job = batch.job
   local ok, why = pcall(core.task_check, job.f, "function")
-  if not ok then
-    return engine.fail(pool, job, batch.first, batch.n, why)
+  if not ok or (batch.kind & 15) == TASK.RANGE then
+    return engine.fail(pool, job, batch.first, batch.n, ok and err or why)
   elseif batch.n == 1 and (batch.kind & 15) ~= TASK.MANY then
     local root = job.packs and "args" or ("list[%d]"):format(batch.first)
     ok, why = pcall(core.task_check, batch.value, root)
@@ -207,6 +224,10 @@ local function give(pool, worker, batch)
   if not ok then
     crew.forget(pool, batch)
     worker.left = worker.left + 1
+    if engine.is_interrupt(sent) then
+      table.insert(pool.backlog, 1, batch)
+      error(sent, 0)
+    end
     unsendable(pool, batch, sent)
   elseif code == "toolarge" then
     engine.fail(pool, batch.job, batch.first, batch.n, "the task is too large for the family's shared memory")

@@ -298,8 +298,16 @@ local function window_of(pool)
   end
 end
 
+local abandon_meta = {
+  __gc = function(watch)
+    watch.job.abandoned = true
+  end,
+}
+
 local function iterate(self, pool, job, next_index)
+  local watch = setmetatable({ job = job }, abandon_meta) -- collected with the iterator
   return function()
+    job = watch.job
     if pool.owner ~= mp.current_process() then
       bad(2, "the iterator belongs to the process that made it")
     end

@@ -155,7 +155,9 @@ function Caller:update(done)
   if done ~= self.done then
     self.done = done
     local ok, err = pcall(self.f, done, self.total)
-    if not ok then
+    if not ok and core.engine.is_interrupt(err) then
+      error(err, 0)
+    elseif not ok then
       io.stderr:write("luamp: a progress function failed: ", tostring(err), "\n")
     end
   end

@@ -37,7 +37,9 @@ end)
 
 local function pull(self)
   local ok, value = pcall(self.list)
-  if not ok then
+  if not ok and core.engine.is_interrupt(value) then
+    error(value, 0)
+  elseif not ok then
     self.problem, value = { value }, nil
   end
   return value

@@ -75,11 +75,6 @@ function engine.cancel(pool, job, force)
     engine.stop(pool, batch.worker, batch, "task cancelled")
   end
   engine.give_up(pool, job, "task cancelled")
-  for i = #pool.feeds, 1, -1 do
-    if pool.feeds[i] == job then
-      table.remove(pool.feeds, i)
-    end
-  end
   engine.fill(pool)
   return true
 end
@@ -123,13 +118,13 @@ end
 
 -- What iterators have in tables is worked through, for who reads them later; functions and ranges, which may have
 -- no end, are not asked for more.
-local function stop_feeding(pool)
+local function cut_feeds(pool)
   for i = #pool.feeds, 1, -1 do
     local job = pool.feeds[i]
     job.window = nil
     if job.yielded and not job.source.whole then
-      table.remove(pool.feeds, i)
-      job.exhausted, job.cut = true, true
+      engine.stop_feeding(pool, job)
+      job.cut = true
     end
   end
 end
@@ -137,7 +132,7 @@ end
 -- engine.join: waits for the workers of a pool that was closed or terminated: true, or false and "timeout".
 function engine.join(pool, deadline)
   if pool.state == "closed" then
-    stop_feeding(pool)
+    cut_feeds(pool)
     while engine.is_busy(pool) do
       engine.step(pool, deadline)
       if time() >= deadline and engine.is_busy(pool) then

@@ -9,6 +9,7 @@ local fail = engine.fail
 local SPIN <const> = 0.002 -- seconds that are waited for results alone, before everything is watched
 local CHECK <const> = 0.05 -- seconds between two looks at the workers while results keep coming
 local FULL <const> = 0.01 -- seconds until the next try when the shared memory is full
+local POLL <const> = 1000 -- results that are dealt with in a call that does not wait
 local YOUNG_DEATHS <const> = 5 -- workers in a row that die before they are ready
 local SLOWEST <const> = 5
 
@@ -72,7 +73,7 @@ local function start_missing(pool)
     end
     local ok, err = pcall(crew.start, pool)
     if not ok then
-      if #pool.workers == 0 then
+      if #pool.workers == 0 or engine.is_interrupt(err) then
         error(err, 0)
       end
       return -- later
@@ -140,7 +141,7 @@ local function receive(pool, seq, status, took, value, problem)
     batch.job.pace = batch.job.pace and batch.job.pace * 0.75 + each * 0.25 or each
   end
   worker.done = worker.done + batch.n
-  pool.hot = worker
+  pool.hot, pool.young_deaths = worker, 0
   if took > pool.slow_from then
     note_slow(pool, batch, worker, took)
     pool.slow_from = #pool.slowest == SLOWEST and pool.slowest[SLOWEST].ns or 0
@@ -169,7 +170,7 @@ local function take(pool, seconds)
   if batch then
     crew.forget(pool, batch)
     fail(pool, batch.job, batch.first, batch.n, "the result could not be decoded: " .. tostring(seq))
-    if not tostring(seq):find("interrupted!", 1, true) then
+    if not engine.is_interrupt(seq) then
       return true
     end
   end
@@ -239,7 +240,10 @@ local function look(pool, now)
   engine.settle(pool)
   local alarm = pool.timed > 0 and check_times(pool, now) or math.huge
   for job in pairs(pool.jobs) do
-    if job.progress then
+    if job.abandoned then -- its iterator was collected
+      engine.stop_feeding(pool, job)
+      pool.jobs[job] = nil
+    elseif job.progress then
       job.progress:update(job.got, now)
       alarm = math.min(alarm, now + 0.2)
     end
@@ -251,7 +255,9 @@ local function run_callbacks(pool)
   while pool.callbacks[1] do
     local job = table.remove(pool.callbacks, 1)
     local ok, err = pcall(core.pool_callback, job)
-    if not ok then
+    if engine.is_interrupt(err) and not ok then
+      error(err, 0)
+    elseif not ok then
       io.stderr:write("luamp: a callback of a pool failed: ", tostring(err), "\n")
     end
   end
@@ -307,9 +313,13 @@ function engine.step(pool, deadline)
   return true
 end
 
--- engine.poll: the same without waiting, for all that is there.
+-- engine.poll: the same without waiting, for what is there, as far as that is not too much.
 function engine.poll(pool)
-  while take(pool, 0) do end
+  for _ = 1, POLL do
+    if not take(pool, 0) then
+      break
+    end
+  end
   local now = time()
   if now >= pool.check_at then
     look(pool, now)

@@ -261,6 +261,23 @@ describe("a pool", function()
     end)
   end)
 
+  it("forgets iterators that nobody has any more", function()
+    with_pool({processes = 2}, function(pool)
+      for _ = 1, 200 do
+        for i in pool:imap(square, mp.range(1, math.huge)) do
+          if i == 3 then
+            break
+          end
+        end
+      end
+      support.eventually("they are forgotten", function()
+        collectgarbage()
+        pool:apply(square, {1})
+        return pool:stats().waiting == 0
+      end)
+    end)
+  end)
+
   it("gives results later", function()
     with_pool({processes = 2, name = "mine"}, function(pool)
       local go = mp.Event()
