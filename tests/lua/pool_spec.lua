@@ -278,6 +278,37 @@ describe("a pool", function()
     end)
   end)
 
+  it("works through an endless input in constant memory", function()
+    local seconds <const> = tonumber(os.getenv("LUAMP_SECONDS")) or 1
+    local function rss()
+      return tonumber(support.read("/proc/self/statm"):match("^%d+ (%d+)")) * 4096
+    end
+    with_pool({processes = 2}, function(pool)
+      local i, n, most, first = 0, 0, 0, nil
+      local begun = mp.time()
+      local warm, next_look = begun + seconds / 4, 0
+      for _, x in pool:imap(function(v) return v:rep(10) end, function()
+        i = i + 1
+        return ("%d"):format(i)
+      end) do
+        n = n + 1
+        support.sure(x:sub(1, #tostring(n)) == tostring(n))
+        local now = mp.time()
+        if now > warm and now > next_look then
+          next_look = now + 0.05
+          collectgarbage()
+          first = first or { rss = rss(), memory = mp.stats().memory }
+          most = math.max(most, rss() - first.rss, mp.stats().memory - first.memory)
+        end
+        if now > begun + seconds then
+          break
+        end
+      end
+      support.sure(most < 8 << 20 and i - n < 2000)
+      io.write(("[%d in %g s, %d bytes more] "):format(n, seconds, most))
+    end)
+  end)
+
   it("gives results later", function()
     with_pool({processes = 2, name = "mine"}, function(pool)
       local go = mp.Event()
