@@ -210,16 +210,16 @@ end)
 describe("what cannot be rebuilt", function()
   after_each(support.clean)
 
-  -- A value whose module is found by one process only.
-  local function module_in(where)
-    local name = "pool_spec_module"
+  local name <const> = "pool_spec_module"
+
+  -- A value that travels by the name of a module.
+  local function module_value()
     package.loaded[name] = {type = {__index = {}}}
-    local value = setmetatable({}, package.loaded[name].type)
-    return name, value, where
+    return setmetatable({}, package.loaded[name].type)
   end
 
   it("by a worker fails the task, with the reason; the worker is replaced", function()
-    local name, value = module_in()
+    local value = module_value()
     with_pool({processes = 2, initializer = function() package.loaded[name] = nil end}, function(pool)
       for _, chunk in ipairs{1, 2} do
         local results, errors = collect(pool:imap(type, {1, 2, value, 4, 5}, chunk), 5)
@@ -233,8 +233,26 @@ describe("what cannot be rebuilt", function()
     package.loaded[name] = nil
   end)
 
+  it("because the worker dies of it fails the task", function()
+    local value = module_value()
+    for _, how in ipairs{kill_me, function() os.exit(5) end} do
+      local function prepare()
+        package.loaded[name] = nil
+        package.preload[name] = how
+      end
+      with_pool({processes = 2, initializer = prepare}, function(pool)
+        for _, chunk in ipairs{1, 2} do
+          local results, errors = collect(pool:imap(type, {1, 2, value, 4, 5}, chunk), 5)
+          assert.is_truthy(errors[3]:find(has_died .. "%a+ %a+ %a+ [95]"))
+          assert.are.equal("number", results[2])
+          assert.are.equal("number", results[5])
+        end
+      end)
+    end
+    package.loaded[name] = nil
+  end)
+
   it("by the owner fails the task, with the reason", function()
-    local name = "pool_spec_module"
     with_pool({processes = 2}, function(pool)
       for _, chunk in ipairs{1, 2} do
         local results, errors = collect(pool:imap(function(x)
