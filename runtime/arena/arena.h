@@ -61,6 +61,10 @@ typedef struct lmp_arena {
   /* A process was found dead; may be called twice. False: it is too early, call again. */
   bool (*on_death)(lmp_me *me, uint32_t slot);
   void (*on_tick)(lmp_me *me); /* somebody looked after the dead */
+  /* Whether a wait is to end with LMP_E_INTR although no system call was interrupted: asked on its ticks.
+   * NULL: never. */
+  bool (*interrupted)(void *arg);
+  void *interrupted_arg;
 } lmp_arena;
 
 /* Sizes of a new arena; zero takes the default. */
@@ -89,6 +93,11 @@ struct lmp_me {
   int bell_fd;    /* that bell's socket, -1: none yet */
   lmp_cursor cursor[LMP_CLASSES];
 };
+
+/* lmp_interrupted: on a tick of a wait: a signal handler left something to do just before the thread slept. */
+static inline bool lmp_interrupted(const lmp_arena *a) {
+  return a->interrupted && a->interrupted(a->interrupted_arg);
+}
 
 /* lmp_arena_least: the least `memory` that can be asked for. */
 #define LMP_ARENA_LEAST (UINT64_C(1) << 20)

@@ -5,7 +5,9 @@
  *      operation is complete or given up. Cleared right after the sleep it would lose a wake: a thread
  *      that was woken and is killed before it acts must have it passed on.
  *   W2 a sleeper that was woken looks at the object again before it gives up.
- *   W3 ticks are belt and braces for wakes, and the time at which the living look after the dead. */
+ *   W3 ticks are belt and braces for wakes, and the time at which the living look after the dead, and for a
+ *      signal that came between the last look and the sleep. Only who timed out ends with LMP_E_INTR then, so
+ *      that no wake is lost. */
 #include "arena/arena.h"
 #include "base/debug.h"
 #include "os/os.h"
@@ -67,6 +69,7 @@ lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t dead
     if (until == deadline) return LMP_E_TIMEOUT;
     unsigned dying = lmp_reap_all(me);
     if (lmp_load_acq32(word) != value) return LMP_OK;
+    if (lmp_interrupted(me->a)) return LMP_E_INTR;
     tick = dying ? TICK_DYING : lmp_min_u64(tick * 2, TICK_MOST);
   }
 }

@@ -67,6 +67,7 @@ static lmp_err hold_wait(lmp_me *me, lmp_obj *o, lmp_stripe *st, uint32_t seen, 
     if (woke == LMP_SIGNALLED) return LMP_E_INTR;
     if (until == deadline) return LMP_E_TIMEOUT;
     lmp_reap_all(me);
+    if (lmp_interrupted(me->a)) return LMP_E_INTR;
     tick = lmp_min_u64(tick * 2, TICK_MOST);
   }
 }

@@ -9,7 +9,7 @@
 /* l_main_end: the end of a process that used luamp in state `L`: waits for its children that are no
  * daemons, terminates the daemons. With `interrupted`, ends all children instead, by force after two
  * seconds. Returns at once when no process was started; idempotent; raises nothing. os.exit comes
- * here by itself. */
-void l_main_end(lua_State *L, bool interrupted);
+ * here by itself. True: a signal handler ran, or a hook is set, and there is still something to wait for. */
+bool l_main_end(lua_State *L, bool interrupted);
 
 #endif

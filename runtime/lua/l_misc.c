@@ -14,12 +14,12 @@ static int misc_sleep(lua_State *L) {
   if (deadline == LMP_NOWAIT) return 0;
   for (;;) {
     /* A member of a family looks after the dead now and then, itself an orphan perhaps. */
-    uint64_t until = st->f ? lmp_min_u64(deadline, lmp_os_now() + SLEEP_TICK) : deadline;
-    if (lmp_os_sleep(until) == LMP_SIGNALLED) {
+    uint64_t until = lmp_min_u64(deadline, lmp_os_now() + SLEEP_TICK);
+    if (lmp_os_sleep(until) == LMP_SIGNALLED || (until != deadline && l_hook_pending(st))) {
       l_interrupted(L);
     } else if (until == deadline) {
       return 0;
-    } else {
+    } else if (st->f) {
       lmp_reap_all(l_me(L, st));
     }
   }

@@ -18,7 +18,7 @@ static void at_exit(int status, lmp_at_exit *hook) {
   lmp_family *f = ((l_exit *)(void *)hook)->f;
   if (lmp_family_forked(f)) return;
   if (f->is_child) lmp_process_exit(f, status);
-  if (lmp_family_end(f, false) == LMP_E_INTR) (void)lmp_family_end(f, true);
+  l_end_family(f);
 }
 
 /* Once in each process that starts others or was started. */

@@ -20,6 +20,22 @@ static const char state_key = 0; /* its address is the registry key */
 
 /* -- the state ----------------------------------------------------------------------------------- */
 
+bool l_hook_pending(const l_state *st) {
+  lua_Hook hook = lua_gethook(st->main);
+  return hook && hook != st->tame;
+}
+
+/* lmp_arena.interrupted */
+static bool interrupted(void *arg) { return l_hook_pending(arg); }
+
+void l_end_family(lmp_family *f) {
+  l_state *st = f->a.interrupted_arg;
+  if (st) st->tame = lua_gethook(st->main); /* Ctrl-C sets another */
+  while (lmp_family_end(f, false) == LMP_E_INTR) {
+    if (st && l_hook_pending(st)) (void)lmp_family_end(f, true);
+  }
+}
+
 /* Also the end of a process that never called l_main_end: the stock interpreter closes its state. */
 static int state_gc(lua_State *L) {
   l_state *st = lua_touserdata(L, 1);
@@ -30,9 +46,11 @@ static int state_gc(lua_State *L) {
   if (f && !f->is_child && !lmp_family_forked(f)) {
     if (st->at_exit) lmp_os_at_exit_drop(&st->at_exit->hook);
     free(st->at_exit);
-    while (lmp_family_end(f, false) == LMP_E_INTR) {
-    }
+    l_end_family(f);
     lmp_family_free(f);
+  } else if (f) { /* its end comes without us */
+    f->a.interrupted = NULL;
+    f->a.interrupted_arg = NULL;
   }
   return 0;
 }
@@ -85,6 +103,8 @@ lmp_family *l_family(lua_State *L, l_state *st) {
                (lua_Integer)LMP_ARENA_LEAST);
   }
   if (e) l_raise(L, "cannot make the family's shared memory", e);
+  st->f->a.interrupted = interrupted;
+  st->f->a.interrupted_arg = st;
   return st->f;
 }
 
@@ -136,6 +156,7 @@ void l_interrupted(lua_State *L) {
     lua_sethook(L, hook, lua_gethookmask(main), lua_gethookcount(main));
   l_state_uv(L, L_UV_NOP);
   lua_call(L, 0, 0); /* the hook runs at the call */
+  l_state_get(L)->tame = lua_gethook(main);
 }
 
 static bool name_in(const char *name, const char *const *names) {
@@ -240,6 +261,9 @@ static int state_new(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   if (!lmp_inbox_init(&st->inbox)) luaL_error(L, "not enough memory");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  st->main = lua_tothread(L, -1);
+  lua_pop(L, 1);
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
@@ -302,9 +326,9 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   return 1;
 }
 
-void l_main_end(lua_State *L, bool interrupted) {
+bool l_main_end(lua_State *L, bool interrupted) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
   l_state *st = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  if (st && st->f) (void)lmp_family_end(st->f, interrupted);
+  return st && st->f && lmp_family_end(st->f, interrupted) == LMP_E_INTR;
 }

@@ -28,6 +28,8 @@ typedef struct l_state {
   bool inbox_used;    /* by an outer call: a message's module is being required */
   l_exit *at_exit;    /* NULL until the handler is registered */
   uint64_t hooked;    /* epoch of the family in which the handler was registered */
+  lua_State *main;    /* the main thread */
+  lua_Hook tame;      /* a hook of it that had its chance and did nothing: a debugger's, say */
 } l_state;
 
 /* A handle: userdata with one of the metatables of l_state_metatable. */
@@ -99,11 +101,16 @@ uint64_t l_deadline(lua_State *L, int arg);
 int l_result(lua_State *L, bool boolean, lmp_err e, const char *text);
 /* l_error_system: raises with the error's text and errno's. */
 int l_raise(lua_State *L, const char *what, lmp_err e);
+/* l_end_family: the normal end of the process in the family; an interruption ends its children. */
+void l_end_family(lmp_family *f);
 /* l_hook_exit: has the end of this process in the family happen at exit(); once in each process. Raises. */
 void l_hook_exit(lua_State *L, l_state *st);
 /* l_interrupted: a signal handler ran during a wait: gives the interpreter's hook, which may raise
  * `interrupted!`, its chance. */
 void l_interrupted(lua_State *L);
+/* l_hook_pending: the main thread has a hook that had no chance yet: a signal handler set it after the last
+ * instruction of Lua, before a wait. */
+bool l_hook_pending(const l_state *st);
 /* l_options: the table at `arg`, if there is one: checks that all its keys are in `names` (ends with
  * NULL). Raises, naming function and key. Returns whether there is a table. */
 bool l_options(lua_State *L, int arg, const char *const *names);

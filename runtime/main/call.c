@@ -127,7 +127,8 @@ int call_report(lua_State *L, int status) {
 void call_end(lua_State *L) {
   if (!call.interrupted) {
     signal_begin(L);
-    l_main_end(L, false);
+    while (l_main_end(L, false) && !call.signal) { /* the hook is a debugger's */
+    }
     signal_end(L);
     if (!call.signal) return;
     call.interrupted = true;
@@ -135,6 +136,6 @@ void call_end(lua_State *L) {
   }
   signal_set(
       SIG_IGN); /* takes two seconds at most, and what it has begun must not be left half done */
-  l_main_end(L, true);
+  (void)l_main_end(L, true);
   signal_set(SIG_DFL);
 }

@@ -109,6 +109,13 @@ static uint32_t *life_of(lmp_arena *a, uint32_t slot) {
   return NULL;
 }
 
+static lmp_err wait_result(const lmp_me *me, lmp_woke woke, bool last) {
+  if (woke == LMP_SIGNALLED) return LMP_E_INTR;
+  if (woke != LMP_TIMED_OUT) return LMP_OK;
+  if (last) return LMP_E_TIMEOUT;
+  return lmp_interrupted(me->a) ? LMP_E_INTR : LMP_OK;
+}
+
 static lmp_err wait_exit(lmp_me *me, lmp_obj *o, uint64_t deadline) {
   lmp_process *p = lmp_process_of(o);
   lmp_waitword w[2] = {{&p->ps_exit, 0}};
@@ -122,16 +129,14 @@ static lmp_err wait_exit(lmp_me *me, lmp_obj *o, uint64_t deadline) {
   uint64_t tick = lmp_os_now() + (life ? JOIN_TICK : DYING_TICK);
   uint64_t until = lmp_min_u64(deadline, tick);
   lmp_woke woke = lmp_os_futex_wait(w, n, until);
-  if (woke == LMP_SIGNALLED) return LMP_E_INTR;
-  return woke == LMP_TIMED_OUT && until == deadline ? LMP_E_TIMEOUT : LMP_OK;
+  return wait_result(me, woke, until == deadline);
 }
 
 static lmp_err wait_child(lmp_me *me, const lmp_child *child, uint64_t deadline) {
   uint64_t until = lmp_min_u64(deadline, lmp_os_now() + JOIN_TICK);
   lmp_woke woke = lmp_os_wait_fd(child->pidfd, until);
-  if (woke == LMP_SIGNALLED) return LMP_E_INTR;
   if (woke == LMP_TIMED_OUT) lmp_reap_all(me);
-  return woke == LMP_TIMED_OUT && until == deadline ? LMP_E_TIMEOUT : LMP_OK;
+  return wait_result(me, woke, until == deadline);
 }
 
 uint32_t lmp_process_poll(lmp_family *f, lmp_me *me, lmp_handle h) {

@@ -128,6 +128,7 @@ lmp_err lmp_family_wait(lmp_family *f, lmp_me *me, lmp_wanteds *l, uint64_t dead
   lmp_err e;
   do { /* LMP_E_DIED: of a process that is going to be ready; look again */
     e = wait_round(f, me, l, deadline);
+    if (e == LMP_E_DIED && lmp_interrupted(me->a)) e = LMP_E_INTR;
   } while (e == LMP_E_DIED);
   return e;
 }

@@ -139,6 +139,7 @@ static lmp_err sleep_at(lmp_me *me, lmp_obj *o, lmp_bstate s, uint64_t bit, cons
     if (e != LMP_E_TIMEOUT || until == deadline) return e;
     look_after(me, b, &ticks);
     if (lmp_load_acq32(state_word(b)) != (uint32_t)s) return LMP_OK;
+    if (lmp_interrupted(me->a)) return LMP_E_INTR;
   }
 }
 

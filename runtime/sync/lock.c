@@ -135,7 +135,8 @@ static lmp_err lock_sleep(waiter *w, uint32_t seen, uint32_t next) {
   if (!(seen & LMP_LK_OWNER) && next != w->me->id && lmp_load_acq32(&k->lk_word) == seen) {
     lmp_swap_if32(&k->lk_next, next, 0);
   }
-  return LMP_OK;
+  /* Who was woken goes on: K3. */
+  return woke == LMP_TIMED_OUT && lmp_interrupted(w->me->a) ? LMP_E_INTR : LMP_OK;
 }
 
 /* The owner is dead, and it was seen to that it owns nothing any more. */

@@ -157,9 +157,12 @@ static lmp_err poll_sleep(lmp_me *me, lmp_waiter *w, uint64_t deadline, uint64_t
     if (woke == LMP_SIGNALLED) return LMP_E_INTR;
     if (woke == LMP_CHANGED) return LMP_E_SYSTEM;
     if (until == deadline) return LMP_E_TIMEOUT;
+    if (most != NO_BELL_SLICE) {
+      unsigned dying = lmp_reap_all(me);
+      tick = dying ? TICK_DYING : lmp_min_u64(tick * 2, most);
+    }
+    if (lmp_interrupted(me->a)) return LMP_E_INTR;
     if (most == NO_BELL_SLICE) return LMP_OK;
-    unsigned dying = lmp_reap_all(me);
-    tick = dying ? TICK_DYING : lmp_min_u64(tick * 2, most);
   }
 }
 
@@ -169,7 +172,7 @@ static lmp_err sleep_on_bell(lmp_me *me, const lmp_waiter *w, uint64_t deadline)
   lmp_err e = lmp_wait_sleep(me, word, LMP_BELL_FUTEX, until);
   if (e != LMP_E_TIMEOUT || until == deadline) return e;
   lmp_reap_all(me);
-  return LMP_OK;
+  return lmp_interrupted(me->a) ? LMP_E_INTR : LMP_OK;
 }
 
 static lmp_err sleep_once(lmp_me *me, lmp_waiter *w, uint32_t how, uint64_t deadline) {
