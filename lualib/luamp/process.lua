@@ -1,9 +1,14 @@
 -- luamp.process: process classes over the core's fork, join and signals.
 -- SPDX-License-Identifier: MIT
 --
--- An instance is a table: the fields that a script sets on it, and these raw ones: _handle (the core's
--- userdata, once started), _state, _target, _args, _name, _ids, _number, _daemon, _detached, _method, _limits.
+-- An instance is a table: the fields that a script sets on it, and ours, under keys that are light userdata, so
+-- that no name is taken: HANDLE is the core's userdata, once started; STATE is "new", "started" or "closed".
 local mp, core = ...
+
+local keys = core.keys
+local HANDLE, STATE, NAME, TARGET, ARGS = keys.handle, keys.state, keys.name, keys.target, keys.args
+local IDS, NUMBER, METHOD, LIMITS = keys.ids, keys.number, keys.method, keys.limits
+local DAEMON, DETACHED = keys.daemon, keys.detached
 
 local METHODS = { fork = true, spawn = true, forkserver = true }
 local FIELDS = {
@@ -18,6 +23,11 @@ local method_fixed = false -- a process was started
 local made = 0 -- processes made by this one
 local current -- the instance of this process
 local parent_handle -- false: none; nil: not asked yet
+
+local ours = {} -- our keys
+for _, key in pairs(keys) do
+  ours[key] = true
+end
 
 local Process = {} -- the base class
 local classes = {} -- class -> metatable of its instances
@@ -78,21 +88,21 @@ local function check_self(self, what, level)
   if core.class(self) == nil then
     bad((level or 1) + 2, "bad argument #1 to '%s' (Process expected, got %s)", what, type(self))
   end
-  if rawget(self, "_state") == "closed" then
+  if rawget(self, STATE) == "closed" then
     bad((level or 1) + 2, "'%s': the process is closed", what)
   end
 end
 
 local function check_started(self, what)
   check_self(self, what, 2)
-  local handle = rawget(self, "_handle")
+  local handle = rawget(self, HANDLE)
   if not handle then
     bad(3, "'%s': the process %s has not been started", what, self.name)
   end
   return handle
 end
 
-local LIMITS = { memory = true, cpu = true, files = true }
+local LIMIT_NAMES = { memory = true, cpu = true, files = true }
 
 local function check_limits(limits)
   if limits == nil then
@@ -103,7 +113,7 @@ local function check_limits(limits)
   end
   local checked = {}
   for key, value in pairs(limits) do
-    if not LIMITS[key] then
+    if not LIMIT_NAMES[key] then
       bad(4, "unknown limit '%s' of a Process (memory, cpu or files expected)", tostring(key))
     end
     if key ~= "memory" and (math.type(value) ~= "integer" or value <= 0) then
@@ -122,30 +132,30 @@ end
 local readers = {}
 
 function readers.pid(self)
-  local handle = rawget(self, "_handle")
+  local handle = rawget(self, HANDLE)
   return handle and core.pid(handle) or nil
 end
 
 function readers.exitcode(self)
-  local handle = rawget(self, "_handle")
+  local handle = rawget(self, HANDLE)
   return handle and core.exitcode(handle) or nil
 end
 
 function readers.name(self)
-  return rawget(self, "_name")
+  return rawget(self, NAME)
 end
 
 function readers.daemon(self)
-  return rawget(self, "_daemon")
+  return rawget(self, DAEMON)
 end
 
 function readers.start_method(self)
-  return rawget(self, "_method") or default_method
+  return rawget(self, METHOD) or default_method
 end
 
 local function assign(self, key, value)
   if key == "name" or key == "daemon" then
-    if rawget(self, "_state") ~= "new" then
+    if rawget(self, STATE) ~= "new" then
       bad(2, "the %s of a Process can be assigned before it is started only", key)
     end
     if key == "name" then
@@ -153,7 +163,7 @@ local function assign(self, key, value)
     else
       value = check_flag(value, key, 2)
     end
-    rawset(self, "_" .. key, value)
+    rawset(self, key == "name" and NAME or DAEMON, value)
   elseif readers[key] then
     bad(2, "the %s of a Process cannot be assigned", key)
   else
@@ -175,7 +185,7 @@ local function make_metatable(class)
       return class[key]
     end,
     __tostring = function(self)
-      return string.format("Process: %s (%s)", core.address(self), tostring(rawget(self, "_name")))
+      return string.format("Process: %s (%s)", core.address(self), tostring(rawget(self, NAME)))
     end,
   }
 end
@@ -183,17 +193,17 @@ end
 local function blank(class)
   -- With room for all: what start() sets must not fail once the process runs.
   return setmetatable({
-    _state = "new", _daemon = false, _detached = false, _handle = false, _method = false,
-    _number = nil, _ids = nil, _name = nil, _target = nil, _args = nil, _limits = nil,
+    [STATE] = "new", [DAEMON] = false, [DETACHED] = false, [HANDLE] = false, [METHOD] = false,
+    [NUMBER] = nil, [IDS] = nil, [NAME] = nil, [TARGET] = nil, [ARGS] = nil, [LIMITS] = nil,
   }, classes[class])
 end
 
 local function number(self)
   made = made + 1
-  local ids = current and rawget(current, "_ids")
-  rawset(self, "_number", made)
-  rawset(self, "_ids", ids and ids .. ":" .. made or tostring(made))
-  rawset(self, "_name", "Process-" .. rawget(self, "_ids"))
+  local ids = current and rawget(current, IDS)
+  rawset(self, NUMBER, made)
+  rawset(self, IDS, ids and ids .. ":" .. made or tostring(made))
+  rawset(self, NAME, "Process-" .. rawget(self, IDS))
 end
 
 local function set_target(self, target, args)
@@ -207,8 +217,8 @@ local function set_target(self, target, args)
   if n ~= nil and (math.type(n) ~= "integer" or n < 0) then
     bad(4, "bad field 'n' in the args of a Process (a count expected, got %s)", shown(n))
   end
-  rawset(self, "_target", target)
-  rawset(self, "_args", args)
+  rawset(self, TARGET, target)
+  rawset(self, ARGS, args)
 end
 
 local function from_options(self, options)
@@ -220,15 +230,15 @@ local function from_options(self, options)
   set_target(self, options.target, options.args)
   if options.name ~= nil then
     check_name(options.name, 3)
-    rawset(self, "_name", options.name)
+    rawset(self, NAME, options.name)
   end
   if options.start_method ~= nil then
     check_method(options.start_method, "field 'start_method' of a Process", 3)
-    rawset(self, "_method", options.start_method)
+    rawset(self, METHOD, options.start_method)
   end
-  rawset(self, "_daemon", check_flag(options.daemon, "daemon", 3))
-  rawset(self, "_detached", check_flag(options.detached, "detached", 3))
-  rawset(self, "_limits", check_limits(options.limits))
+  rawset(self, DAEMON, check_flag(options.daemon, "daemon", 3))
+  rawset(self, DETACHED, check_flag(options.detached, "detached", 3))
+  rawset(self, LIMITS, check_limits(options.limits))
 end
 
 local function construct(class, ...)
@@ -276,14 +286,14 @@ end
 -- Another sequence than the parent's and the siblings', yet the same in every run after a seed.
 local function reseed(self)
   local a, b = random(0), random(0)
-  randomseed(a ~ (rawget(self, "_number") * 0x9E3779B97F4A7C15), b)
+  randomseed(a ~ (rawget(self, NUMBER) * 0x9E3779B97F4A7C15), b)
 end
 
 -- What the core runs in the child; its results are the process's result.
 local function child_main(self, handle)
   parent_handle = nil
-  rawset(self, "_handle", handle)
-  rawset(self, "_state", "started")
+  rawset(self, HANDLE, handle)
+  rawset(self, STATE, "started")
   current, made, method_fixed = self, 0, false
   reseed(self)
   return self:run()
@@ -304,7 +314,7 @@ local function reach_of(self)
     if type(value) ~= "string" and type(value) ~= "boolean" then
       reach[#reach + 1] = value
     end
-    if type(key) ~= "string" then
+    if type(key) ~= "string" and not ours[key] then
       reach[#reach + 1] = key
     end
   end
@@ -313,23 +323,23 @@ end
 
 function Process:start()
   check_self(self, "start")
-  if rawget(self, "_state") ~= "new" then
+  if rawget(self, STATE) ~= "new" then
     bad(2, "'start': the process %s has already been started", self.name)
   end
   local method = self.start_method
   check_method(method, "start method in 'start'", 2)
   method_fixed = true
-  local handle = core.fork(rawget(self, "_name"), rawget(self, "_daemon"), rawget(self, "_detached"),
-    rawget(self, "_limits"), core.any_handle() and reach_of(self), child_main, self)
-  rawset(self, "_method", method)
-  rawset(self, "_handle", handle)
-  rawset(self, "_state", "started")
+  local handle = core.fork(rawget(self, NAME), rawget(self, DAEMON), rawget(self, DETACHED),
+    rawget(self, LIMITS), core.any_handle() and reach_of(self), child_main, self)
+  rawset(self, METHOD, method)
+  rawset(self, HANDLE, handle)
+  rawset(self, STATE, "started")
   pcall(core.know, handle, self)
   return self
 end
 
 function Process:run()
-  local target, args = rawget(self, "_target"), rawget(self, "_args")
+  local target, args = rawget(self, TARGET), rawget(self, ARGS)
   if target == nil then
     return
   end
@@ -350,7 +360,7 @@ end
 
 function Process:is_alive()
   check_self(self, "is_alive")
-  local handle = rawget(self, "_handle")
+  local handle = rawget(self, HANDLE)
   return handle and core.is_alive(handle) or false
 end
 
@@ -378,7 +388,7 @@ function Process:close()
   if core.class(self) == nil then
     bad(2, "bad argument #1 to 'close' (Process expected, got %s)", type(self))
   end
-  local handle = rawget(self, "_handle")
+  local handle = rawget(self, HANDLE)
   if handle and core.is_alive(handle) then
     bad(2, "'close': the process %s is still running", self.name)
   end
@@ -386,20 +396,20 @@ function Process:close()
     core.close(handle)
   end
   for key in next, self do
-    if key ~= "_name" then
+    if key ~= NAME then
       rawset(self, key, nil)
     end
   end
-  rawset(self, "_state", "closed")
+  rawset(self, STATE, "closed")
 end
 
 -- The module ----------------------------------------------------------------------------------------
 
 local function wrap(handle)
-  local self = setmetatable({ _state = "started", _handle = handle }, classes[Process])
+  local self = setmetatable({ [STATE] = "started", [HANDLE] = handle }, classes[Process])
   local name, daemon = core.describe(handle)
-  rawset(self, "_name", name)
-  rawset(self, "_daemon", daemon)
+  rawset(self, NAME, name)
+  rawset(self, DAEMON, daemon)
   return self
 end
 

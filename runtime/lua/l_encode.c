@@ -219,11 +219,12 @@ static bool handle_add(l_set *s, lmp_handle h) {
   return true;
 }
 
+const char l_keys[L_KEY_COUNT];
+
 /* An instance of a class of processes that has no handle yet. */
 static bool is_unstarted(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TTABLE) return false;
-  lua_pushliteral(L, "_state");
-  lua_rawget(L, idx);
+  lua_rawgetp(L, idx, &l_keys[L_KEY_STATE]);
   lua_pushliteral(L, "new");
   bool same = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);

@@ -104,8 +104,7 @@ static l_obj *handle_of(lua_State *L, int idx) {
   if (!lua_getmetatable(L, idx)) return NULL;
   if (lua_getfield(L, -1, "__luamp_class") != LUA_TNIL) {
     lua_pushvalue(L, idx < 0 && idx > LUA_REGISTRYINDEX ? idx - 2 : idx);
-    lua_pushliteral(L, "_handle");
-    lua_rawget(L, -2);
+    lua_rawgetp(L, -1, &l_keys[L_KEY_HANDLE]);
     u = l_test(L, -1);
     lua_pop(L, 2);
   }

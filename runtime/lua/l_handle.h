@@ -20,6 +20,10 @@ bool l_lualib_is(lua_State *L, int idx);
  * object gives equal values. May raise (memory). */
 void l_handle_push(lua_State *L, lmp_handle h);
 
+/* The keys of what lualib/luamp/process.lua keeps in an instance: light userdata, their addresses. */
+enum { L_KEY_HANDLE, L_KEY_STATE, L_KEY_NAME, L_KEY_COUNT = 11 };
+extern const char l_keys[L_KEY_COUNT];
+
 /* Metamethods of handle userdata: __gc, and __tostring ("Queue: 0x55... (jobs)"). */
 int l_handle_gc(lua_State *L);
 int l_handle_tostring(lua_State *L);

@@ -450,6 +450,10 @@ static int core_size(lua_State *L) {
   return 1;
 }
 
+static const char *const key_names[L_KEY_COUNT] = {
+    "handle", "state",  "name",     "target", "args",  "ids",
+    "number", "daemon", "detached", "method", "limits"};
+
 static const luaL_Reg process_core[] = {
     {"fork", core_fork},
     {"join", core_join},
@@ -486,4 +490,10 @@ void l_process_core(lua_State *L, int st) {
   lua_newtable(L);
   lua_pushvalue(L, st);
   luaL_setfuncs(L, process_core, 1);
+  lua_createtable(L, 0, L_KEY_COUNT);
+  for (int i = 0; i < L_KEY_COUNT; i++) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&l_keys[i]);
+    lua_setfield(L, -2, key_names[i]);
+  }
+  lua_setfield(L, -2, "keys");
 }

@@ -33,14 +33,11 @@ static void unwrap_process(lua_State *L, lua_Integer i) {
   bool instance = lua_rawget(L, -2) != LUA_TNIL;
   lua_pop(L, 2);
   if (!instance) return;
-  lua_pushliteral(L, "_handle");
-  lua_rawget(L, -2);
+  lua_rawgetp(L, -1, &l_keys[L_KEY_HANDLE]);
   if (l_test(L, -1)) return;
-  lua_pushliteral(L, "_state");
-  lua_rawget(L, -3);
+  lua_rawgetp(L, -2, &l_keys[L_KEY_STATE]);
   bool is_new = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "new") == 0;
-  lua_pushliteral(L, "_name");
-  lua_rawget(L, -4);
+  lua_rawgetp(L, -3, &l_keys[L_KEY_NAME]);
   const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
   bad_element(
       L, i,

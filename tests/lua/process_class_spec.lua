@@ -165,6 +165,33 @@ describe("a process class", function()
     assert.same({}, mp.active_children())
   end)
 
+  it("leaves every name but its own to the script's fields", function()
+    local Class = mp.Process:extend("Class")
+    local names = {"handle", "state", "name", "target", "args", "ids", "number", "daemon", "detached", "method", "limits"}
+    function Class:init()
+      for _, name in ipairs(names) do
+        self["_" .. name] = "idle"
+      end
+      self.state, self.handle, self.args, self.target = 1, 2, 3, 4
+    end
+    function Class:run()
+      local seen = {}
+      for _, name in ipairs(names) do
+        seen[#seen + 1] = self["_" .. name]
+      end
+      return table.concat(seen, " "), self.state + self.handle + self.args + self.target
+    end
+    local p = Class()
+    raises(function() mp.Queue():put(p) end, "was not started")
+    raises(function() mp.wait{p} end, "has not been started")
+    assert.same({p}, mp.wait{p:start()})
+    assert.same({("idle "):rep(#names):sub(1, -2), 10, n = 2}, pack(p:result()))
+    assert.equal("idle", p._handle)
+    assert.equal(0, join(p))
+    p:close()
+    raises(function() mp.wait{p} end, "is closed")
+  end)
+
   it("travels to another process as a handle, and can be joined there", function()
     local Class = mp.Process:extend("Class")
     function Class.run() return "answer" end
