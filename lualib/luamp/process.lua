@@ -203,7 +203,9 @@ local function number(self)
   local ids = current and rawget(current, IDS)
   rawset(self, NUMBER, made)
   rawset(self, IDS, ids and ids .. ":" .. made or tostring(made))
-  rawset(self, NAME, "Process-" .. rawget(self, IDS))
+  if rawget(self, NAME) == nil then
+    rawset(self, NAME, "Process-" .. rawget(self, IDS))
+  end
 end
 
 local function set_target(self, target, args)
@@ -243,8 +245,8 @@ end
 
 local function construct(class, ...)
   local self = blank(class)
-  number(self)
   if class.init then
+    number(self) -- init may ask for the name
     class.init(self, ...)
     return self
   end
@@ -257,6 +259,7 @@ local function construct(class, ...)
     end
     set_target(self, first, select("#", ...) > 1 and table.pack(select(2, ...)) or nil)
   end
+  number(self)
   return self
 end
 

@@ -360,6 +360,15 @@ describe("a process", function()
       ]]))
     end)
 
+    it("is not counted when it could not be made", function()
+      assert.equal("Process-1\n", support.output([[
+        for _, bad in ipairs{5, {target = 5}, {name = 5}, {unknown = 1}, {limits = {memory = "x"}}, "x"} do
+          assert(not pcall(mp.Process, bad))
+        end
+        print(mp.Process(print).name)
+      ]]))
+    end)
+
     it("gives its children names after its own number, as Python does", function()
       assert.equal("Process-1:1 Process-1:2\tProcess-2:1\tProcess-3:1:1\tProcess-4\n", support.output([[
         local f = function() end
