@@ -332,12 +332,9 @@ function Process:start()
   local method = self.start_method
   check_method(method, "start method in 'start'", 2)
   method_fixed = true
-  local handle = core.fork(rawget(self, NAME), rawget(self, DAEMON), rawget(self, DETACHED),
-    rawget(self, LIMITS), core.any_handle() and reach_of(self), child_main, self)
   rawset(self, METHOD, method)
-  rawset(self, HANDLE, handle)
-  rawset(self, STATE, "started")
-  pcall(core.know, handle, self)
+  core.fork(rawget(self, NAME), rawget(self, DAEMON), rawget(self, DETACHED), rawget(self, LIMITS),
+    core.any_handle() and reach_of(self), child_main, self) -- sets HANDLE and STATE
   return self
 end
 

@@ -207,12 +207,56 @@ static void child_thread(lua_State *L) {
   lua_xmove(L, C, 2);
   lua_pushcfunction(C, call_deep);
   lua_pushinteger(C, 8);
-  if (lua_pcall(C, 1, 0, 0)) luaL_error(L, "not enough memory");
+  if (lua_pcall(C, 1, 0, 0)) { /* memory, or Ctrl-C */
+    lua_xmove(C, L, 1);
+    lua_error(L);
+  }
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, lua_upvalueindex(1), L_UV_CHILD);
 }
 
-/* core.fork(name, daemon, detached, limits, reach, child_main, instance) -> handle */
+/* In the child: Ctrl-C that came before the fork is the parent's business. Whoever could raise before has had
+ * his chance. */
+static void drop_pending_hook(lua_State *L, const l_state *st, lua_State *C) {
+  lua_State *const threads[] = {st->main, L, C};
+  lua_Hook hook = lua_gethook(st->main);
+  if (!l_hook_pending(st)) return;
+  for (size_t i = 0; i < LMP_COUNT(threads); i++) {
+    if (lua_gethook(threads[i]) == hook) lua_sethook(threads[i], NULL, 0, 0);
+  }
+}
+
+/* (instance, handle): the instance is the value for its object from now on. */
+static int know(lua_State *L) {
+  const l_obj *u = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  l_known(L, u->h);
+  return 0;
+}
+
+/* In the parent, when the child runs already: the instance, at 7, becomes a started one with the handle at 10;
+ * its state, at 13, is "started". It had these keys, so nothing is allocated, and nothing raised before it is
+ * complete; but then Ctrl-C, if that has come meanwhile. */
+static void complete(lua_State *L) {
+  int status = LUA_OK;
+  bool known = false;
+  lua_settop(L, 13);
+  lua_rawsetp(L, 7, &l_keys[L_KEY_STATE]);
+  lua_pushvalue(L, 10);
+  lua_rawsetp(L, 7, &l_keys[L_KEY_HANDLE]);
+  for (int i = 0; i < 2 && !known; i++) { /* the second time the hook is gone */
+    lua_pushcfunction(L, know);
+    lua_pushvalue(L, 7);
+    lua_pushvalue(L, 10);
+    int s = lua_pcall(L, 2, 0, 0);
+    known = s == LUA_OK || s == LUA_ERRMEM; /* without memory it works, too */
+    if (s == LUA_ERRRUN) status = s;
+    if (s != LUA_OK && s != LUA_ERRRUN) lua_pop(L, 1);
+  }
+  if (status != LUA_OK) lua_error(L);
+}
+
+/* core.fork(name, daemon, detached, limits, reach, child_main, instance) */
 static int core_fork(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   lmp_start s = {.daemon = lua_toboolean(L, 2), .detached = lua_toboolean(L, 3)};
@@ -223,6 +267,7 @@ static int core_fork(lua_State *L) {
                           limit_field(L, 4, "files")};
   lua_settop(L, 7);
   l_me(L, st);
+  if (l_hook_pending(st)) l_interrupted(L);
   l_hook_exit(L, st);
   if (lua_istable(L, 5)) {
     lua_newtable(L); /* 8: what is reached */
@@ -238,6 +283,7 @@ static int core_fork(lua_State *L) {
   luaL_checkstack(L, 20, NULL);                  /* nothing may be raised after the fork */
   lua_pushvalue(lua_tothread(L, 11), CHILD_LIFE);
   lua_xmove(lua_tothread(L, 11), L, 1); /* 12 */
+  lua_pushliteral(L, "started");        /* 13 */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
     return luaL_error(L,
@@ -247,13 +293,14 @@ static int core_fork(lua_State *L) {
   }
   if (e) return l_raise(L, lua_pushfstring(L, "cannot start process '%s'", s.name), e);
   if (in_child) {
+    drop_pending_hook(L, st, lua_tothread(L, 11));
     if (lmp_os_set_limits(&s.limits))
       fprintf(stderr, "luamp: cannot set limits: %s\n", strerror(errno));
     run_child(L, st);
   }
-  lua_settop(L, 10);
   l_open_quietly(u, h);
-  return 1;
+  complete(L);
+  return 0;
 }
 
 /* -- handles ------------------------------------------------------------------------------------- */
@@ -375,16 +422,6 @@ static int core_result(lua_State *L) {
 
 static int core_close(lua_State *L) { return l_handle_gc(L); }
 
-/* core.know(handle, instance): the instance is the value for this object from now on. */
-static int core_know(lua_State *L) {
-  lmp_me *me;
-  l_obj *u = l_check(L, 1, LMP_KIND_PROCESS, &me);
-  l_state_uv(L, L_UV_HANDLES);
-  lua_pushvalue(L, 2);
-  lua_rawseti(L, -2, u->h.obj);
-  return 0;
-}
-
 /* core.any_handle(): whether a child could reach one at all. */
 static int core_any_handle(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
@@ -465,7 +502,6 @@ static const luaL_Reg process_core[] = {
     {"is_self", core_is_self},
     {"result", core_result},
     {"close", core_close},
-    {"know", core_know},
     {"set_wrap", core_set_wrap},
     {"set_wait", core_set_wait},
     {"self", core_self},

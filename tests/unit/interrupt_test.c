@@ -2,10 +2,14 @@
  * SPDX-License-Identifier: MIT
  *
  * A signal handler's hook that comes before the system call interrupts nothing. Here the hook is set before
- * the wait and listens to returns only, so the call of the wait itself does not run it; a wait that does not look for it never ends. */
+ * the wait and listens to returns only, so the call of
+ * the wait itself does not run it; a wait that does not look for it never ends. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -154,7 +158,67 @@ static void test_a_hook_that_does_not_raise(void **state) {
   prepare("assert(mp.time() - now >= 0.4)");
 }
 
+/* -- starting a process ------------------------------------------------------------------------- */
+
+#define ALL (LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT)
+static bool at_fork, at_thread;
+
+static void before_fork(void) {
+  if (at_fork) lua_sethook(L, hook_raise, ALL, 1);
+}
+
+static void *allocate(void *ud, void *p, size_t osize, size_t nsize) {
+  (void)ud;
+  if (!p && osize == LUA_TTHREAD && at_thread) {
+    at_thread = false;
+    lua_sethook(L, hook_raise, ALL, 1);
+  }
+  if (nsize) return realloc(p, nsize);
+  free(p);
+  return NULL;
+}
+
+static int setup_start(void **state) {
+  int r = setup(state);
+  lua_setallocf(L, allocate, NULL);
+  return r;
+}
+
+/* Between the last look of the parent and the fork: the child runs, and knows nothing of it; the parent
+ * raises, when the instance is complete. */
+static void test_a_start_that_is_interrupted(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    prepare("q = mp.Queue() p = mp.Process(function() return q:get() end)");
+    at_fork = true;
+    lua_settop(L, 0);
+    if (luaL_loadstring(L, "p:start()")) fail();
+    int status = lua_pcall(L, 0, 0, 0);
+    at_fork = false;
+    assert_int_equal(status, LUA_ERRRUN);
+    assert_non_null(strstr(lua_tostring(L, -1), "interrupted!"));
+    prepare(
+        "assert(math.type(p.pid) == 'integer' and p:is_alive())\n"
+        "assert(mp.active_children()[1] == p)\n"
+        "assert(not pcall(p.start, p))\n"
+        "q:put(7)\n"
+        "assert(p:result() == 7 and p.exitcode == 0)");
+  }
+}
+
+static void test_a_start_that_is_interrupted_early(void **state) {
+  (void)state;
+  prepare("p = mp.Process(function() return 7 end)");
+  at_thread = true;
+  lua_settop(L, 0);
+  if (luaL_loadstring(L, "p:start()")) fail();
+  assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_ERRRUN);
+  assert_non_null(strstr(lua_tostring(L, -1), "interrupted!"));
+  prepare("assert(p.pid == nil and p:start():result() == 7)");
+}
+
 int main(void) {
+  pthread_atfork(before_fork, NULL, NULL);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_sleep_without_a_family, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sleep, setup, teardown),
@@ -166,6 +230,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_waiting_for_several, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_hook_that_does_not_raise, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_a_start_that_is_interrupted, setup_start, teardown),
+      cmocka_unit_test_setup_teardown(test_a_start_that_is_interrupted_early, setup_start, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
