@@ -487,9 +487,9 @@ static int core_size(lua_State *L) {
   return 1;
 }
 
-static const char *const key_names[L_KEY_COUNT] = {
-    "handle", "state",  "name",     "target", "args",  "ids",
-    "number", "daemon", "detached", "method", "limits"};
+static const char *const key_names[L_KEY_COUNT] = {"handle",   "state",  "name",   "target",
+                                                   "args",     "ids",    "number", "daemon",
+                                                   "detached", "method", "limits"};
 
 static const luaL_Reg process_core[] = {
     {"fork", core_fork},

@@ -25,8 +25,9 @@ static struct {
   lua_State *L; /* the state that SIGINT interrupts */
   const char *progname;
   bool interactive;
-  bool interrupted;             /* the program ends by an interruption */
-  volatile sig_atomic_t signal; /* SIGINT came since the handler was installed */
+  bool interrupted;              /* the program ends by an interruption */
+  volatile sig_atomic_t signal;  /* SIGINT came since the handler was installed */
+  volatile sig_atomic_t between; /* it came between two calls, and is still to be acted upon */
 } call = {.progname = "luamp"};
 
 void call_program(const char *name) { call.progname = name; }
@@ -68,15 +69,25 @@ static void signal_handle(int number) {
   lua_sethook(call.L, hook_raise, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+/* Between the calls of a program there is nothing to raise the error in: the next call does. */
+static void signal_note(int number) {
+  (void)number;
+  signal_set(SIG_DFL);
+  call.between = 1;
+}
+
 static void signal_begin(lua_State *L) {
   call.L = L;
   call.signal = 0;
   signal_set(signal_handle);
+  if (!call.between) return;
+  call.between = 0;
+  signal_handle(SIGINT);
 }
 
 /* signal_end: true when a signal came that nothing has reacted to yet. */
 static bool signal_end(lua_State *L) {
-  signal_set(SIG_DFL);
+  signal_set(call.interactive ? SIG_DFL : signal_note); /* the prompt has a handler of its own */
   if (lua_gethook(L) != hook_raise) return false;
   lua_sethook(L, NULL, 0, 0);
   return true;
@@ -130,7 +141,8 @@ void call_end(lua_State *L) {
     while (l_main_end(L, false) && !call.signal) { /* the hook is a debugger's */
     }
     signal_end(L);
-    if (!call.signal) return;
+    signal_set(SIG_DFL);
+    if (!call.signal && !call.between) return;
     call.interrupted = true;
     call_message(INTERRUPTED);
   }

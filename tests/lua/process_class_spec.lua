@@ -167,7 +167,8 @@ describe("a process class", function()
 
   it("leaves every name but its own to the script's fields", function()
     local Class = mp.Process:extend("Class")
-    local names = {"handle", "state", "name", "target", "args", "ids", "number", "daemon", "detached", "method", "limits"}
+    local names = {"handle", "state", "name", "target", "args", "ids", "number", "daemon", "detached", "method",
+      "limits"}
     function Class:init()
       for _, name in ipairs(names) do
         self["_" .. name] = "idle"

@@ -231,7 +231,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_waiting_for_several, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_hook_that_does_not_raise, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_start_that_is_interrupted, setup_start, teardown),
-      cmocka_unit_test_setup_teardown(test_a_start_that_is_interrupted_early, setup_start, teardown),
+      cmocka_unit_test_setup_teardown(test_a_start_that_is_interrupted_early, setup_start,
+                                      teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
