@@ -111,6 +111,7 @@ static void forget_parent(lmp_family *f) {
   lmp_obj_forget(&f->a);
   lmp_children_drop_all(f);
   lmp_named_forget(f);
+  lmp_watched_forget(f);
   f->ended = false;
 }
 
@@ -166,16 +167,22 @@ static uint32_t exit_word(const lmp_exit *end) {
 static bool on_death(lmp_me *me, uint32_t slot) {
   lmp_proc *p = &me->a->procs[slot];
   lmp_obj *o = lmp_obj_get(me->a, p->pr_obj);
+  lmp_family *f = (lmp_family *)me->a;
   lmp_exit end;
-  if (!o || lmp_load_acq32(&lmp_process_of(o)->ps_exit)) return true;
-  int known = lmp_os_exit_status((int64_t)p->pr_pid, p->pr_start, -1, &end);
-  if (known == 0) return false; /* its files are closed, but it is no zombie yet */
-  uint32_t word =
-      known == 1 ? exit_word(&end) : LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;
-  lmp_process_exit_set(me, o, word);
-  lmp_log((const lmp_family *)me->a, LMP_LOG_INFO,
-          "found process '%.*s' (pid %llu) dead; repaired what it left", (int)o->ob_namelen,
-          lmp_obj_name(me->a, o), (unsigned long long)p->pr_pid);
+  if (!o) return true;
+  uint32_t word = lmp_load_acq32(&lmp_process_of(o)->ps_exit);
+  if (!word) {
+    int known = lmp_watched_status(f, slot, &end);
+    if (known == 0) return false; /* its files are closed, but it is no zombie yet */
+    word = known == 1 ? exit_word(&end) : LMP_EXITED | LMP_BY_SIGNAL | LMP_UNKNOWN | SIG_KILL;
+    lmp_process_exit_set(me, o, word);
+    lmp_watched_trim(f);
+  }
+  uint64_t which = (uint64_t)lmp_proc_gen(me->a, slot) << 32 | slot;
+  if (!(word & LMP_BY_SIGNAL) || f->repaired == which) return true;
+  f->repaired = which;
+  lmp_log(f, LMP_LOG_INFO, "found process '%.*s' (pid %llu) dead; repaired what it left",
+          (int)o->ob_namelen, lmp_obj_name(me->a, o), (unsigned long long)p->pr_pid);
   return true;
 }
 
@@ -226,6 +233,7 @@ lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **out) {
   f->a.on_tick = on_tick;
   f->log = log;
   f->null_fd = -1;
+  f->repaired = UINT64_MAX;
   do {
     lmp_os_random(&f->serial, sizeof f->serial);
   } while (f->serial == 0);
@@ -261,6 +269,7 @@ void lmp_family_free(lmp_family *f) {
   pthread_setspecific(f->key, NULL);
   pthread_key_delete(f->key);
   lmp_children_drop_all(f);
+  lmp_watched_forget(f);
   free(f->children);
   lmp_named_forget(f);
   free(f->named);

@@ -129,6 +129,7 @@ static lmp_err wait_exit(lmp_me *me, lmp_obj *o, uint64_t deadline) {
   uint64_t tick = lmp_os_now() + (life ? JOIN_TICK : DYING_TICK);
   uint64_t until = lmp_min_u64(deadline, tick);
   lmp_woke woke = lmp_os_futex_wait(w, n, until);
+  if (woke == LMP_TIMED_OUT && life) lmp_reap_all(me); /* it may be an orphan that does not go */
   return wait_result(me, woke, until == deadline);
 }
 
@@ -144,11 +145,13 @@ uint32_t lmp_process_poll(lmp_family *f, lmp_me *me, lmp_handle h) {
   lmp_child child;
   if (lmp_children_find(f, h, &child)) {
     lmp_children_poll(f, me);
-  } else if (lmp_load_acq32(&p->ps_exit) == 0 && p->ps_slot != me->a->proc &&
-             !life_of(me->a, p->ps_slot)) {
-    lmp_reap_all(me);
+  } else if (lmp_load_acq32(&p->ps_exit) == 0 && p->ps_slot != me->a->proc) {
+    lmp_watched_open(f, h, p->ps_slot);
+    if (!life_of(me->a, p->ps_slot)) lmp_reap_all(me);
   }
-  return lmp_load_acq32(&p->ps_exit);
+  uint32_t exit = lmp_load_acq32(&p->ps_exit);
+  if (exit && f->nwatched) lmp_watched_trim(f);
+  return exit;
 }
 
 lmp_err lmp_process_join(lmp_family *f, lmp_me *me, lmp_handle h, uint64_t deadline) {

@@ -50,6 +50,14 @@ typedef struct lmp_named {
   uint64_t id[2];
 } lmp_named;
 
+/* A process that is no child of this one, and the descriptor that tells its end; private. */
+#define LMP_WATCHED_MAX 32
+typedef struct lmp_watched {
+  uint32_t slot, gen;
+  int pidfd; /* -1: there was none to be had */
+  uint64_t since;
+} lmp_watched;
+
 typedef enum lmp_log_level { LMP_LOG_NONE, LMP_LOG_INFO, LMP_LOG_DEBUG } lmp_log_level;
 
 /* A process's view of its family; private memory. */
@@ -69,6 +77,9 @@ typedef struct lmp_family {
   uint32_t nchildren, capchildren;
   lmp_named *named; /* under mu */
   uint32_t nnamed, capnamed;
+  uint32_t nwatched; /* under mu */
+  lmp_watched watched[LMP_WATCHED_MAX];
+  uint64_t repaired; /* the last slot whose recovery was logged, with its generation */
 } lmp_family;
 
 /* Every kind of object, by its number. */
@@ -168,6 +179,17 @@ void lmp_named_drop(lmp_family *f, const char *name);
 /* lmp_named_end: unlinks them. lmp_named_forget: forgets them, after a fork: they are the parent's. */
 void lmp_named_end(lmp_family *f);
 void lmp_named_forget(lmp_family *f);
+
+/* -- processes that are no children of ours (watched.c) ------------------------------------------- */
+
+/* lmp_watched_open: this process wants to know how the live process of handle `h`, in `slot`, ends. */
+void lmp_watched_open(lmp_family *f, lmp_handle h, uint32_t slot);
+/* lmp_watched_status: how the dead process in `slot` ended: 1; 0: ask again; -1: nobody can tell. */
+int lmp_watched_status(lmp_family *f, uint32_t slot, lmp_exit *end);
+/* lmp_watched_trim: drops those whose end is told. */
+void lmp_watched_trim(lmp_family *f);
+/* lmp_watched_forget: drops all, after a fork or at the end. */
+void lmp_watched_forget(lmp_family *f);
 
 /* lmp_children_poll: looks which children ended, publishes how, takes them off the list. */
 void lmp_children_poll(lmp_family *f, lmp_me *me);

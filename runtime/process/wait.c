@@ -49,6 +49,7 @@ static void open_process(lmp_family *f, lmp_me *me, lmp_wanted *it) {
   it->ready = lmp_load_acq32(&p->ps_exit) != 0;
   uint64_t pid = lmp_load_acq64(&p->ps_pid);
   if (it->ready || !pid) return;
+  lmp_watched_open(f, h, p->ps_slot);
   it->fd = lmp_os_pidfd((int64_t)pid);
   it->ours = it->fd >= 0;
   /* It lives, still: so the number was its own when the descriptor was opened. */

@@ -338,6 +338,99 @@ describe("a process that is killed", function()
   end)
 end)
 
+describe("an orphan", function()
+  after_each(clean)
+
+  local HOWS = {TERM = -15, KILL = -9, USR1 = -10, HUP = -1}
+
+  -- A process whose parent is dead: a detached one, since others end with it.
+  local function orphan(target, detached)
+    local q, up = mp.Queue(), mp.Queue()
+    local parent = mp.spawn(function()
+      q:put(mp.Process{target = target, args = {up}, detached = detached}:start())
+      mp.sleep(3600)
+    end)
+    local child = get(q)
+    assert.equal("up", get(up))
+    return child, parent
+  end
+
+  local function deaf(q)
+    q:put("up")
+    mp.sleep(3600)
+  end
+
+  it("has the exit code that it had, for whoever waits for it", function()
+    for how, code in pairs(HOWS) do
+      for _, wait in ipairs{join, function(p) assert.same({p}, mp.wait({p}, support.patience)) return p.exitcode end,
+        function(p) eventually("the end", function() return not p:is_alive() end) return p.exitcode end} do
+        local child, parent = orphan(deaf, true)
+        assert.equal(-9, join(parent:kill()))
+        assert.is_true(child:is_alive())
+        support.signal(how, child.pid)
+        assert.equal(code, wait(child))
+      end
+    end
+  end)
+
+  it("has it although whoever adopted it has collected it at once", function()
+    local namespace = "unshare -rpf --mount-proc sh -c '\"$@\"; exit $?' sh "
+    if not os.execute(namespace .. "true 2>/dev/null") then return pending("needs a process namespace") end
+    local major, minor = support.read("/proc/sys/kernel/osrelease"):match("^(%d+)%.(%d+)")
+    if tonumber(major) * 1000 + tonumber(minor) < 6015 then return pending("needs Linux 6.15") end
+    local wrapper = support.write("#!/bin/sh\nexec " .. namespace .. support.quote(support.lua) .. ' "$@"\n')
+    os.execute("chmod +x " .. wrapper)
+    assert.equal(("-10 -10 -10\n"):rep(5), support.output([[
+      local up = mp.Queue()
+      local function orphan()
+        local q = mp.Queue()
+        local parent = mp.spawn(function()
+          q:put(mp.Process{target = function() up:put(1) mp.sleep(3600) end, detached = true}:start())
+          mp.sleep(3600)
+        end)
+        local child = q:get()
+        up:get()
+        parent:kill():join()
+        assert(child:is_alive())
+        return child
+      end
+      local function kill(p) os.execute("kill -s USR1 " .. p.pid) return p end
+      for _ = 1, 5 do
+        local one, two, three = orphan(), orphan(), orphan()
+        assert(kill(one):join())
+        assert(mp.wait{kill(two)}[1] == two)
+        kill(three)
+        while three:is_alive() do mp.sleep(0.05) end
+        print(one.exitcode .. " " .. two.exitcode .. " " .. three.exitcode)
+      end
+    ]], {exe = wrapper}))
+  end)
+
+  it("is ended by SIGTERM, and its exit code says so", function()
+    for _ = 1, 5 do
+      local child, parent = orphan(deaf)
+      assert.is_true(child:is_alive())
+      parent:kill()
+      assert.equal(-15, join(child))
+    end
+  end)
+
+  it("is ended within three seconds by whoever is left, when it ignores SIGTERM", function()
+    if not pcall(require, "cqueues.signal") then return pending("needs lua-cqueues") end
+    local child, parent = orphan(function(q)
+      local signal = require "cqueues.signal"
+      signal.ignore(signal.SIGTERM)
+      q:put("up")
+      while true do end
+    end)
+    assert.is_true(child:is_alive())
+    parent:kill():join()
+    local before = support.uptime()
+    assert.equal(-9, join(child))
+    assert.is_true(support.uptime() - before >= 1.9)
+  end)
+end)
+
 describe("a detached child", function()
   after_each(clean)
 
