@@ -23,6 +23,7 @@ local method_fixed = false -- a process was started
 local made = 0 -- processes made by this one
 local current -- the instance of this process
 local parent_handle -- false: none; nil: not asked yet
+local epoch -- of this process, in which the above are true
 
 local ours = {} -- our keys
 for _, key in pairs(keys) do
@@ -198,7 +199,17 @@ local function blank(class)
   }, classes[class])
 end
 
+-- After a fork by others, what was known is the parent's.
+local function refresh()
+  local now = core.epoch()
+  if now ~= epoch and epoch ~= nil then
+    current, parent_handle, made, method_fixed = nil, nil, 0, false
+  end
+  epoch = now
+end
+
 local function number(self)
+  refresh()
   made = made + 1
   local ids = current and rawget(current, IDS)
   rawset(self, NUMBER, made)
@@ -297,7 +308,7 @@ local function child_main(self, handle)
   parent_handle = nil
   rawset(self, HANDLE, handle)
   rawset(self, STATE, "started")
-  current, made, method_fixed = self, 0, false
+  current, made, method_fixed, epoch = self, 0, false, core.epoch()
   reseed(self)
   return self:run()
 end
@@ -427,6 +438,7 @@ function mp.spawn(f, ...)
 end
 
 function mp.current_process()
+  refresh()
   if not current then
     current = core.self()
   end
@@ -434,6 +446,7 @@ function mp.current_process()
 end
 
 function mp.parent_process()
+  refresh()
   if parent_handle == nil then
     parent_handle = core.parent() or false
   end

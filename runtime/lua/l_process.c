@@ -443,8 +443,17 @@ static int core_set_wait(lua_State *L) {
 
 static int core_self(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
-  l_family(L, st);
+  l_me(L, st);
   l_handle_push(L, st->f->self);
+  return 1;
+}
+
+/* core.epoch(): grows with every fork, also one that was not ours; nil before the first object. */
+static int core_epoch(lua_State *L) {
+  l_state *st = lua_touserdata(L, lua_upvalueindex(1));
+  if (!st->f) return 0;
+  l_me(L, st);
+  lua_pushinteger(L, (lua_Integer)st->f->epoch);
   return 1;
 }
 
@@ -506,6 +515,7 @@ static const luaL_Reg process_core[] = {
     {"set_wait", core_set_wait},
     {"self", core_self},
     {"parent", core_parent},
+    {"epoch", core_epoch},
     {"children", core_children},
     {"class", core_class},
     {"address", core_address},
