@@ -57,6 +57,7 @@ typedef struct lmp_arena {
   pthread_mutex_t mu;  /* refs; a leaf: nothing is locked while it is held */
   uint32_t dirty_max;  /* free spans that may keep their pages */
   uint32_t debt_least; /* a collection that nobody asked for waits for so many drops; for tests */
+  uint64_t tick_least; /* no tick comes sooner; for tests: ticks hide a lost wake */
   const lmp_kind *kinds[LMP_KIND_COUNT];
   /* A process was found dead; may be called twice. False: it is too early, call again. */
   bool (*on_death)(lmp_me *me, uint32_t slot);
@@ -318,6 +319,9 @@ void lmp_collect_mark(lmp_me *me, lmp_handle h);
 
 /* -- waiting (wait.c) ---------------------------------------------------------------------------- */
 
+#define LMP_TICK_FIRST (50 * LMP_MSEC)
+#define LMP_TICK_MOST (500 * LMP_MSEC)
+
 /* lmp_wait_begin: publishes that this thread is about to sleep on a word of `obj` (NULL: of nobody);
  * for another word of the same operation, again. From then on until lmp_wait_end a wake that reaches it, should it die, is passed on by its reaper. End
  * it only when the operation is complete or given up: a wake that was taken must have been acted on. */
@@ -326,6 +330,12 @@ static inline void lmp_wait_end(lmp_me *me) { lmp_store_rel32(&me->c->cx_wait_n,
 /* lmp_wait_sleep: sleeps while *word == value. LMP_OK: look again; LMP_E_TIMEOUT: `deadline` passed
  * and no wake was taken; LMP_E_INTR: a signal handler ran. Now and then looks after the dead. */
 LMP_NODISCARD lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline);
+
+/* lmp_tick: how long until the next tick, after one of `tick`, 0: the first. */
+static inline uint64_t lmp_tick(const lmp_arena *a, uint64_t tick) {
+  uint64_t next = tick ? lmp_min_u64(tick * 2, LMP_TICK_MOST) : LMP_TICK_FIRST;
+  return next > a->tick_least ? next : a->tick_least;
+}
 
 /* lmp_spin: looks for a while whether *word moves on from `seen`; true when it did. `soon`: it is
  * expected at once. Before a sleep: a wake-up costs more than the most that this takes. */

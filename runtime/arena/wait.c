@@ -12,8 +12,6 @@
 #include "base/debug.h"
 #include "os/os.h"
 
-#define TICK_FIRST (50 * LMP_MSEC)
-#define TICK_MOST (500 * LMP_MSEC)
 /* While a dead process is still being torn down. */
 #define TICK_DYING (2 * LMP_MSEC)
 
@@ -58,7 +56,7 @@ void lmp_wait_begin(lmp_me *me, const lmp_obj *obj, const uint32_t *word, uint64
 }
 
 lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t deadline) {
-  uint64_t tick = TICK_FIRST;
+  uint64_t tick = lmp_tick(me->a, 0);
   lmp_waitword w = {word, value};
   for (;;) {
     uint64_t now = lmp_os_now();
@@ -70,7 +68,7 @@ lmp_err lmp_wait_sleep(lmp_me *me, uint32_t *word, uint32_t value, uint64_t dead
     unsigned dying = lmp_reap_all(me);
     if (lmp_load_acq32(word) != value) return LMP_OK;
     if (lmp_interrupted(me->a)) return LMP_E_INTR;
-    tick = dying ? TICK_DYING : lmp_min_u64(tick * 2, TICK_MOST);
+    tick = dying ? TICK_DYING : lmp_tick(me->a, tick);
   }
 }
 

@@ -16,9 +16,6 @@
 #include "channel/dict_priv.h"
 #include "os/os.h"
 
-#define TICK_FIRST (50 * LMP_MSEC)
-#define TICK_MOST (500 * LMP_MSEC)
-
 static bool hold_is_on(const lmp_hold *h, const lmp_dkey *key) {
   return h->ho_order == key->order && h->ho_klen == key->len &&
          memcmp(h + 1, key->data, key->len) == 0;
@@ -51,7 +48,7 @@ static lmp_err hold_wait(lmp_me *me, lmp_obj *o, lmp_stripe *st, uint32_t seen, 
                          uint32_t serial, uint64_t deadline) {
   lmp_arena *a = me->a;
   uint32_t *life = lmp_os_life_word(&a->ctxs[id - 1].cx_life);
-  uint64_t tick = TICK_FIRST;
+  uint64_t tick = lmp_tick(a, 0);
   if (deadline == LMP_NOWAIT) return LMP_E_TIMEOUT;
   if (lmp_spin(me, &st->st_release, seen, false)) return LMP_OK;
   lmp_wait_begin(me, o, &st->st_release, deadline);
@@ -68,7 +65,7 @@ static lmp_err hold_wait(lmp_me *me, lmp_obj *o, lmp_stripe *st, uint32_t seen, 
     if (until == deadline) return LMP_E_TIMEOUT;
     lmp_reap_all(me);
     if (lmp_interrupted(me->a)) return LMP_E_INTR;
-    tick = lmp_min_u64(tick * 2, TICK_MOST);
+    tick = lmp_tick(a, tick);
   }
 }
 

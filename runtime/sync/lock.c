@@ -33,8 +33,6 @@
 #define STARVED LMP_MSEC
 /* How often a waiter that spins may see the lock change hands before it sleeps. */
 #define SPIN_ROUNDS 100
-#define TICK_FIRST (50 * LMP_MSEC)
-#define TICK_MOST (500 * LMP_MSEC)
 
 typedef struct waiter {
   lmp_me *me;
@@ -129,7 +127,7 @@ static lmp_err lock_sleep(waiter *w, uint32_t seen, uint32_t next) {
   if (woke == LMP_TIMED_OUT && until == w->deadline) return LMP_E_TIMEOUT;
   if (lmp_os_now() < w->tick_at) return LMP_OK;
   lmp_reap_all(w->me);
-  w->tick = lmp_min_u64(w->tick * 2, TICK_MOST);
+  w->tick = lmp_tick(w->me->a, w->tick);
   w->tick_at = lmp_os_now() + w->tick;
   /* K4: the one whose turn it is has been stopped, perhaps. */
   if (!(seen & LMP_LK_OWNER) && next != w->me->id && lmp_load_acq32(&k->lk_word) == seen) {
@@ -187,7 +185,7 @@ LMP_NOINLINE lmp_err lmp_lock_acquire_slow(lmp_me *me, lmp_obj *o, uint64_t dead
     }
     if (deadline == LMP_FOREVER) return LMP_E_INVAL;
   }
-  waiter w = {me, o, k, deadline, 0, TICK_FIRST, 0};
+  waiter w = {me, o, k, deadline, 0, lmp_tick(me->a, 0), 0};
   lmp_err e = LMP_OK;
   bool barge = deadline == LMP_NOWAIT;
   bool got = take(&w, barge, abandoned) || (bury_owner(&w) && take(&w, barge, abandoned));
