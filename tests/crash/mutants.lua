@@ -3,6 +3,7 @@
 -- requires that the explorer or step_kill notices each. -k: keeps the directory of builds.
 -- Each mutant replaces one text, which must occur exactly once, so that the table cannot rot unseen.
 -- `scenes`: where the explorer is to look (explore -p); it has no time for all of them.
+-- `chaos`: random kills of users of that thing are to notice it (chaos_lock, chaos_sem), not the explorer.
 local CC = os.getenv("CC") or "gcc"
 local root = os.getenv("LUAMP_SOURCE") or "."
 local top = (os.getenv("TMPDIR") or "/tmp") .. "/mutants." .. tostring(os.time())
@@ -342,6 +343,15 @@ local mutants = {
     "return after(s, attempt_of(s), s & BROKEN);", "return s & ~(VACANCY | WAITERS);", scenes = "barrier" },
   { "barrier_all_wait", "sync/barrier.c",
     "  while ((s & VACANCY) && !turn(me, b, &s, vacated(s))) {\n  }\n", "" },
+  { "chaos_cond_not_passed_on", "sync/condition.c", "    pass_on(a, o, id);\n", "", chaos = "lock condition" },
+  { "chaos_cond_wakes_nobody", "sync/condition.c",
+    "  if ((seen & COND_STATE) == COND_ASLEEP) lmp_os_futex_wake(word, 1);\n", "", chaos = "lock condition" },
+  { "chaos_event_owes_nothing", "sync/event.c", "  lmp_owe(me, 0, &ev->ev_turns);\n", "", chaos = "sem event" },
+  { "chaos_sem_owes_nothing", "sync/semaphore.c", "  lmp_owe(me, 0, pos_word(s));\n  do {", "  do {",
+    chaos = "sem semaphore" },
+  { "chaos_bounded_reaper_silent", "sync/bounded.c", "  tell(me, b, INT32_MAX);\n", "", chaos = "sem bounded" },
+  { "chaos_wakes_not_paid", "arena/reap.c", "    wake_all(a, lmp_load_acq32(&c->cx_pwake[i]));\n", "",
+    chaos = "sem event" },
 }
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",
@@ -408,14 +418,14 @@ local function object(dir, include, f, kind)
     include, f, o))
   return o
 end
-local step = {}
+local system, step = {}, {}
 for _, f in ipairs { "base/debug", "base/err", "os/linux_bell", "os/linux_futex", "os/linux_life", "os/linux_memory",
   "os/linux_process" } do
-  step[#step + 1] = object(top .. "/base", root .. "/runtime", f, "real")
+  system[#system + 1] = object(top .. "/base", root .. "/runtime", f, "real")
 end
-for _, f in ipairs { "step_kill", "step_sync", "step_pipe", "check" } do
+for _, f in ipairs { "step_kill", "step_sync", "step_pipe", "check", "chaos_lock", "chaos_sem", "kill_at" } do
   local o = string.format("%s/base/s_%s.o", top, f)
-  step[#step + 1] = o
+  if not f:find("^chaos") and f ~= "kill_at" then step[#step + 1] = o end
   rule(o, "", string.format("%s -I%s/runtime -c %s/%s.c -o %s", plain, root, crash, f, o))
 end
 local base = { sim = {}, real = {} }
@@ -433,7 +443,7 @@ for _, m in ipairs(mutants) do
     local text = read(root .. "/runtime/" .. file)
     for i = 3, #m, 2 do text = replace(text, m[i], m[i + 1], name) end
     write(dir .. "/src/" .. file, text)
-    local sim, real = { table.unpack(machinery) }, { table.unpack(step) }
+    local sim, real = { table.unpack(machinery) }, { table.unpack(system) }
     for _, f in ipairs(core) do
       local touched = file == f .. ".c" or file:find("%.h$")
       sim[#sim + 1] = touched and object(dir, dir .. "/src", f, "sim") or base.sim[f]
@@ -442,14 +452,24 @@ for _, m in ipairs(mutants) do
     rules[#rules + 1] = "all: " .. dir .. "/result"
     local link = CC .. " -no-pie -o " .. dir
     rule(dir .. "/explore", table.concat(sim, " "), link .. "/explore " .. table.concat(sim, " "))
-    rule(dir .. "/step_kill", table.concat(real, " "),
-      CC .. " -o " .. dir .. "/step_kill " .. table.concat(real, " ") .. " -lpthread")
-    rule(dir .. "/result", dir .. "/explore",
-      string.format("if timeout 300 %s/explore -f -p '%s' >%s/out 2>&1; s=$$?; [ $$s -ne 0 ] && [ $$s -ne 124 ]; "
-        .. "then echo explorer >$@; "
-        .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && { timeout 300 %s/step_kill >>%s/out 2>&1; s=$$?; "
-        .. "[ $$s -ne 0 ] && [ $$s -ne 124 ]; }; then echo step_kill >$@; else echo survived >$@; fi",
-        dir, m.scenes or file:match("^sync/(%w+)%.c$") or file:match("/(pipe)%.c$") or "", dir, top, dir, dir, dir))
+    local objects = table.concat(real, " ")
+    local linked = CC .. " -o " .. dir .. "/%s " .. objects .. " %s -lpthread"
+    rule(dir .. "/step_kill", objects .. " " .. table.concat(step, " "),
+      linked:format("step_kill", table.concat(step, " ")))
+    if m.chaos then
+      local program, what = m.chaos:match("(%w+) (%w+)")
+      local o = string.format("%s/base/s_chaos_%s.o %s/base/s_kill_at.o", top, program, top)
+      rule(dir .. "/chaos", objects .. " " .. o, linked:format("chaos", o))
+      rule(dir .. "/result", dir .. "/chaos", string.format("if timeout 300 %s/chaos --kills 10000 --stall 3 %s "
+        .. ">%s/out 2>&1; s=$$?; [ $$s -eq 1 ]; then echo chaos >$@; else echo survived >$@; fi", dir, what, dir))
+    else
+      rule(dir .. "/result", dir .. "/explore",
+        string.format("if timeout 300 %s/explore -f -p '%s' >%s/out 2>&1; s=$$?; [ $$s -ne 0 ] && [ $$s -ne 124 ]; "
+          .. "then echo explorer >$@; "
+          .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && { timeout 300 %s/step_kill >>%s/out 2>&1; s=$$?; "
+          .. "[ $$s -ne 0 ] && [ $$s -ne 124 ]; }; then echo step_kill >$@; else echo survived >$@; fi",
+          dir, m.scenes or file:match("^sync/(%w+)%.c$") or file:match("/(pipe)%.c$") or "", dir, top, dir, dir, dir))
+    end
   end
 end
 write(top .. "/Makefile", table.concat(rules, "\n") .. "\n")
@@ -459,7 +479,7 @@ local survived = 0
 for _, name in ipairs(names) do
   local result = read(top .. "/" .. name .. "/result"):gsub("%s+$", "")
   local first = read(top .. "/" .. name .. "/out"):match("[^\n]*: [^\n]*") or ""
-  print(string.format("%-22s %-9s %s", name, result, result == "survived" and "" or first:sub(1, 90)))
+  print(string.format("%-28s %-9s %s", name, result, result == "survived" and "" or first:sub(1, 90)))
   if result == "survived" then survived = survived + 1 end
 end
 print(string.format("%d mutants, %d survived", #names, survived))
