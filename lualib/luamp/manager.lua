@@ -17,18 +17,33 @@ local function first_content(what, content)
   return content or {}
 end
 
-local function dict(content)
+-- The options of an object with first content: those of the constructor, but as the second argument.
+local function options(what, opts)
+  if opts ~= nil and type(opts) ~= "table" then
+    error(("bad argument #2 to '%s' (table expected, got %s)"):format(what, type(opts)), 3)
+  end
+  for key, value in pairs(opts or {}) do
+    if key ~= "name" then
+      error(("bad argument #2 to '%s' (unknown option '%s')"):format(what, tostring(key)), 3)
+    elseif type(value) ~= "string" then
+      error(("bad argument #2 to '%s' (name: string expected, got %s)"):format(what, type(value)), 3)
+    end
+  end
+  return opts
+end
+
+local function dict(content, opts)
   content = first_content("dict", content)
-  local d = mp.Dict()
+  local d = mp.Dict(options("dict", opts))
   for key, value in pairs(content) do
     d:set(key, value)
   end
   return d
 end
 
-local function list(content)
+local function list(content, opts)
   content = first_content("list", content)
-  local l = mp.List()
+  local l = mp.List(options("list", opts))
   for _, value in ipairs(content) do
     l:append(value)
   end

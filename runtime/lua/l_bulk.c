@@ -170,7 +170,10 @@ static int a_table(lua_State *L) {
   l_array *u = self(L);
   uint64_t n;
   uint64_t first = range(L, 2, u, &n);
-  if (n > INT_MAX) return luaL_error(L, "too many elements for a table: %I", (lua_Integer)n);
+  if (n > INT_MAX) {
+    return luaL_argerror(L, 1,
+                         lua_pushfstring(L, "too many elements for a table: %I", (lua_Integer)n));
+  }
   lua_createtable(L, (int)n, 0);
   fill[u->type](L, l_array_at(u, first), n);
   return 1;
@@ -181,7 +184,7 @@ static int a_unpack(lua_State *L) {
   uint64_t n;
   uint64_t first = range(L, 2, u, &n);
   if (n >= INT_MAX || !lua_checkstack(L, (int)n))
-    return luaL_error(L, "too many results to unpack");
+    return luaL_argerror(L, 1, "too many results to unpack");
   for (uint64_t i = 0; i < n; i++) l_elem_push_at(L, u->type, l_array_at(u, first + i));
   return (int)n;
 }
@@ -238,7 +241,7 @@ static int a_setstring(lua_State *L) {
 
 static int a_sum(lua_State *L) {
   const l_array *u = self(L);
-  if (u->type == LMP_EL_CHAR) return luaL_error(L, "characters ('c') have no sum");
+  if (u->type == LMP_EL_CHAR) return luaL_argerror(L, 1, "characters ('c') have no sum");
   uint64_t bits = lmp_bulk_sum(u->type, u->data, u->len);
   l_elem_push(L, u->type == LMP_EL_F32 || u->type == LMP_EL_F64 ? LMP_EL_F64 : LMP_EL_I64, bits);
   return 1;
@@ -246,7 +249,7 @@ static int a_sum(lua_State *L) {
 
 static int extreme(lua_State *L, uint64_t (*of)(lmp_elem, const void *, uint64_t)) {
   const l_array *u = self(L);
-  if (u->type == LMP_EL_BOOL) return luaL_error(L, "booleans ('?') have no order");
+  if (u->type == LMP_EL_BOOL) return luaL_argerror(L, 1, "booleans ('?') have no order");
   if (u->len == 0) {
     lua_pushnil(L);
   } else {

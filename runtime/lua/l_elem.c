@@ -117,7 +117,8 @@ uint64_t l_elem_check(lua_State *L, int arg, lmp_elem t) {
 uint64_t l_elem_delta(lua_State *L, int arg, lmp_elem t) {
   if (LMP_LIKELY(lua_isinteger(L, arg) && t < LMP_EL_F32)) return (uint64_t)lua_tointeger(L, arg);
   if (t >= LMP_EL_BOOL) {
-    luaL_error(L, "cannot add to an element of type '%s'", l_elem_name(t));
+    luaL_argerror(L, 1,
+                  lua_pushfstring(L, "cannot add to an element of type '%s'", l_elem_name(t)));
   }
   luaL_checktype(L, arg, LUA_TNUMBER);
   if (t >= LMP_EL_F32) return lmp_bits_f64(lua_tonumber(L, arg));

@@ -59,11 +59,14 @@ l_guard *l_guard_push(lua_State *L, int arg, const l_obj *u,
   return g;
 }
 
+void l_callable(lua_State *L, int arg) {
+  if (lua_type(L, arg) == LUA_TFUNCTION) return;
+  if (luaL_getmetafield(L, arg, "__call") == LUA_TNIL) luaL_typeerror(L, arg, "function");
+  lua_pop(L, 1);
+}
+
 l_guard *l_guard_enter(lua_State *L, const l_obj *u, lmp_err (*release)(lmp_me *me, lmp_obj *o)) {
-  if (lua_type(L, 2) != LUA_TFUNCTION && luaL_getmetafield(L, 2, "__call") == LUA_TNIL) {
-    luaL_typeerror(L, 2, "function");
-  }
-  if (lua_type(L, 2) != LUA_TFUNCTION) lua_pop(L, 1);
+  l_callable(L, 2);
   l_guard *g = l_guard_push(L, 1, u, release);
   lua_toclose(L, -1);
   return g;

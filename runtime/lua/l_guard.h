@@ -14,6 +14,9 @@ typedef struct l_guard {
   bool abandoned; /* its last holder ended without releasing it */
 } l_guard;
 
+/* l_callable: raises unless the argument is a function or can be called like one. */
+void l_callable(lua_State *L, int arg);
+
 /* l_guard_push: pushes a guard for the handle `u` at `arg`, which holds nothing yet: own before you
  * acquire. */
 l_guard *l_guard_push(lua_State *L, int arg, const l_obj *u,

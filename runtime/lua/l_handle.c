@@ -27,10 +27,17 @@ static const char *kind_name(const l_obj *u) {
 }
 
 /* The slow half of l_check: a handle that was inherited takes hold of its object. */
-static LMP_NOINLINE void handle_renew(lua_State *L, l_obj *u, lmp_me *me) {
-  if (!u->open) luaL_error(L, "the %s is closed", kind_name(u));
-  if (lmp_obj_hold(me, u->h)) {
-    luaL_error(L, "the %s is gone: nobody held it any more", kind_name(u));
+static LMP_NOINLINE void handle_renew(lua_State *L, int arg, l_obj *u, lmp_me *me) {
+  const char *why = NULL;
+  if (!u->open) {
+    why = "closed";
+  } else if (lmp_obj_hold(me, u->h)) {
+    why = "gone: nobody held it any more";
+  }
+  if (why) {
+    why = lua_pushfstring(L, "the %s is %s", kind_name(u), why);
+    if (arg > 0) luaL_argerror(L, arg, why);
+    luaL_error(L, "%s", why); /* an upvalue */
   }
   u->epoch = u->st->f->epoch;
 }
@@ -42,7 +49,7 @@ l_obj *l_check(lua_State *L, int arg, uint32_t kind, lmp_me **me) {
     luaL_typeerror(L, arg, lmp_kinds[kind]->name);
   }
   *me = l_me(L, u->st);
-  if (LMP_UNLIKELY(u->epoch != u->st->f->epoch || !u->open)) handle_renew(L, u, *me);
+  if (LMP_UNLIKELY(u->epoch != u->st->f->epoch || !u->open)) handle_renew(L, arg, u, *me);
   return u;
 }
 
@@ -218,8 +225,10 @@ int l_handle_tostring(lua_State *L) {
   if (!u->open) {
     lua_pushfstring(L, "%s: %p (closed)", kind, (void *)u);
   } else if (o && o->ob_namelen) {
-    lua_pushlstring(L, lmp_obj_name(&u->st->f->a, o), o->ob_namelen);
-    lua_pushfstring(L, "%s: %p (%s)", kind, (void *)u, lua_tostring(L, -1));
+    lua_pushfstring(L, "%s: %p (", kind, (void *)u);
+    lua_pushlstring(L, lmp_obj_name(&u->st->f->a, o), o->ob_namelen); /* zero bytes, too */
+    lua_pushliteral(L, ")");
+    lua_concat(L, 3);
   } else {
     lua_pushfstring(L, "%s: %p", kind, (void *)u);
   }

@@ -140,7 +140,8 @@ static lmp_err acquire(lua_State *L, lmp_me *me, lmp_obj *lock, uint64_t deadlin
       luaL_error(L, "deadlock: %s is acquired by the thread that holds it already",
                  luaL_tolstring(L, 1, NULL));
     } else {
-      luaL_error(L, "%s is acquired too often", luaL_tolstring(L, 1, NULL));
+      luaL_argerror(L, 1,
+                    lua_pushfstring(L, "%s is acquired too often", luaL_tolstring(L, 1, NULL)));
     }
   }
 }
@@ -240,7 +241,7 @@ static int condition_wait(lua_State *L) {
 static int condition_wait_for(lua_State *L) {
   lmp_me *me;
   l_obj *u = l_check(L, 1, LMP_KIND_CONDITION, &me);
-  luaL_checkany(L, 2);
+  l_callable(L, 2);
   uint64_t deadline = l_deadline(L, 3);
   lmp_obj *lock = lmp_cond_lock(me->a, u->o);
   bool abandoned = false;

@@ -216,9 +216,10 @@ uint64_t l_size(lua_State *L, int idx, const char *what) {
     bool good = end != text && unit_of(*end) != 0 && (*end == 0 || end[1] == 0);
     n = good ? n * (lua_Number)unit_of(*end) : -1;
   }
-  if (!(n >= 0 && n <= 0x1p62)) {
+  if (!(n >= 0 && n <= 0x1p62 && n == floor(n))) {
     const char *type = luaL_typename(L, idx);
-    luaL_error(L, "%s: not a size: %s (%s)", what, luaL_tolstring(L, idx, NULL), type);
+    luaL_error(L, "%s: not a size in whole bytes: %s (%s)", what, luaL_tolstring(L, idx, NULL),
+               type);
   }
   return (uint64_t)n;
 }

@@ -87,6 +87,12 @@ describe("SharedMemory", function()
   end)
 
   it("refuses nonsense", function()
+    for _, size in ipairs{1.5, 0.1, "0.0001K", "1.0005K"} do
+      raises(function() mp.SharedMemory{size = size} end, "SharedMemory", "size", "whole bytes", tostring(size))
+    end
+    local some = mp.SharedMemory{size = "1.5K"}
+    assert.equal(1536, some.size)
+    some:unlink()
     raises(function() local _ = mp.SharedMemory() end, "SharedMemory", "name or table of options")
     raises(function() local _ = mp.SharedMemory(5) end, "SharedMemory")
     raises(function() local _ = mp.SharedMemory{} end, "name", "size")
