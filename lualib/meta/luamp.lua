@@ -864,7 +864,8 @@ function Dict:update(key, f, ...) end
 ---@return (string|number|boolean)[]
 function Dict:keys() end
 
----Deletes the entries, one after the other; what others store meanwhile may stay.
+---Deletes all entries at one moment, also for whoever looks meanwhile and when the caller is killed. Waits while another
+---thread is in an `update`; within one of its own it raises `deadlock`.
 function Dict:clear() end
 
 ---A Dict for fields: `ns.field = value`, `ns.field`, `pairs(ns)`. It has no methods, so any name can be a field.
@@ -916,16 +917,15 @@ function List:insert(i, value) end
 ---@return any value
 function List:pop(i) end
 
----The elements from `i` to `j` as a table. They are read one after the other: where others insert and take out meanwhile, one
----may be missed or come twice.
+---The elements from `i` to `j` as a table, as they are at one moment.
 ---@param i? integer 1 when absent
 ---@param j? integer the length when absent
 ---@return any[]
 function List:table(i, j) end
 
 ---@class luamp.Manager
----@field dict fun(content?: table): luamp.Dict a Dict with a copy of the table's entries
----@field list fun(content?: any[]): luamp.List a List with a copy of the table's elements
+---@field dict fun(content?: table, options?: luamp.DictOptions): luamp.Dict a Dict with a copy of the table's entries
+---@field list fun(content?: any[], options?: luamp.DictOptions): luamp.List a List with a copy of the table's elements
 ---@field Namespace fun(options?: luamp.DictOptions): luamp.Namespace
 ---@field Queue fun(maxsize?: integer): luamp.Queue
 ---@field shutdown fun() does nothing

@@ -15,7 +15,7 @@
 #include "os/os.h"
 
 #define LMP_MAGIC UINT64_C(0x31616d70616d756c) /* "lumap ma1", little endian */
-#define LMP_FORMAT 3                           /* grows with every change of this file */
+#define LMP_FORMAT 4                           /* grows with every change of this file */
 
 #define LMP_PAGE 4096u
 #define LMP_SPAN_BITS 16
@@ -116,9 +116,9 @@ _Static_assert(sizeof(lmp_proc) == 64, "one line each");
 enum { LMP_CTX_FREE, LMP_CTX_TAKING, LMP_CTX_LIVE };
 #define LMP_CTX_STATE(state, proc) ((uint32_t)(state) | (uint32_t)(proc) << 8)
 
-#define LMP_WANTS 2   /* nested internal locks */
-#define LMP_PWAKES 4  /* wakes owed: one for each lock, two for the operation */
-#define LMP_TX_MAX 24 /* words one transaction may change */
+#define LMP_WANTS 4   /* nested internal locks */
+#define LMP_PWAKES 6  /* wakes owed: one for each lock, two for the operation */
+#define LMP_TX_MAX 32 /* words one transaction may change */
 #define LMP_WAIT_MAX 128
 #define LMP_LOOKS UINT32_MAX
 
@@ -132,7 +132,8 @@ typedef struct lmp_ctx {
   uint32_t cx_state;  /* LMP_CTX_STATE; changes by CAS */
   uint32_t cx_reaper; /* who reaps it, see LMP_CLAIM_ID */
   uint32_t cx_serial; /* grows whenever a thread takes it: with the id, a name that stays unique */
-  uint32_t cx_pad0[3];
+  uint32_t cx_owns;   /* it may own something in an object; the owner's, a hint that stays */
+  uint32_t cx_pad0[2];
 
   /* From here on written by the owner, and by its reaper. Words are named by offset. */
   uint32_t cx_want[LMP_WANTS];   /* internal locks it holds or is about to take */
@@ -141,13 +142,11 @@ typedef struct lmp_ctx {
   uint32_t cx_wait_n;            /* words it sleeps on, or slept on and has not acted yet */
   uint32_t cx_wait_obj;          /* the object it waits for, for people */
   uint32_t cx_wait_flags;        /* bit 0: with a deadline */
-  uint32_t cx_owns;              /* it may own something in an object; a hint that stays */
   uint32_t cx_look;              /* object that it looks at in lmp_abandon; LMP_LOOKS: at another */
   uint32_t cx_cond;              /* the condition it waits for, and its state there; slept on */
-  uint32_t cx_pad1[3];
   lmp_txent cx_tx[LMP_TX_MAX];
   uint32_t cx_wait_word[LMP_WAIT_MAX];
-  uint32_t cx_pad2[256 - 6 * 16 - 32];
+  uint32_t cx_pad2[256 - 8 * 16 - 32];
 } lmp_ctx;
 _Static_assert(offsetof(lmp_ctx, cx_want) == 64, "cache lines");
 _Static_assert(offsetof(lmp_ctx, cx_tx) == 128, "cache lines");

@@ -92,6 +92,10 @@ LMP_NODISCARD lmp_err lmp_dict_write(lmp_me *me, lmp_obj *o, lmp_dop *op, uint64
 LMP_NODISCARD lmp_err lmp_dict_hold(lmp_me *me, lmp_obj *o, const lmp_dkey *key, uint64_t deadline);
 void lmp_dict_release(lmp_me *me, lmp_obj *o, const lmp_dkey *key);
 
+/* lmp_dict_clear: takes all entries out, at one moment. Waits until `deadline` while another thread holds a key.
+ * LMP_E_TIMEOUT; LMP_E_INTR; LMP_E_NOSLOT: too many objects; LMP_E_INVAL: the calling thread holds a key itself. */
+LMP_NODISCARD lmp_err lmp_dict_clear(lmp_me *me, lmp_obj *o, uint64_t deadline);
+
 /* lmp_dict_valid: checks the invariants of a dict at rest and adds the number of its blocks to *blocks; for tests.
  * NULL, or what is wrong. */
 const char *lmp_dict_valid(lmp_me *me, lmp_obj *o, uint32_t *blocks);

@@ -102,13 +102,13 @@ static void hold_drop(lmp_me *me, lmp_stripe *st, uint64_t *link) {
   lmp_free(me, off);
 }
 
-/* The first hold that is on the key, or of a dead thread (*dead). */
+/* The first hold that is on the key (NULL: on any), or of a dead thread (*dead). */
 static lmp_hold *hold_in_the_way(lmp_me *me, lmp_stripe *st, const lmp_dkey *key, uint64_t **link,
                                  bool *dead) {
   for (*link = &st->st_holds; **link;) {
     lmp_hold *h = lmp_hold_at(me->a, **link);
     *dead = !lmp_ctx_is(me->a, h->ho_id, h->ho_serial);
-    if (*dead || hold_is_on(h, key)) return h;
+    if (*dead || !key || hold_is_on(h, key)) return h;
     *link = &h->ho_next;
   }
   return NULL;

@@ -33,7 +33,7 @@ lmp_hold *lmp_hold_find(lmp_me *me, lmp_stripe *st, const lmp_dkey *key, uint64_
 void lmp_hold_end(lmp_me *me, lmp_stripe *st, uint64_t *link);
 /* lmp_hold_wake: after the unlock: wakes who waits for a hold to end. */
 void lmp_hold_wake(lmp_me *me, lmp_stripe *st);
-/* lmp_hold_pass: under the lock: may the calling thread change the key? *locked, and the lock is kept: it may.
+/* lmp_hold_pass: under the lock: may the calling thread change the key (NULL: all keys)? *locked, and the lock is kept: it may.
  * Else the lock was let go, and with LMP_OK the caller has to lock and ask again: a hold has ended. LMP_E_TIMEOUT, LMP_E_INTR;
  * LMP_E_INVAL: the calling thread holds the key. May leave a wait record. */
 LMP_NODISCARD lmp_err lmp_hold_pass(lmp_me *me, lmp_obj *o, lmp_stripe *st, const lmp_dkey *key,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "channel/dict.h"
+#include "lua/l_guard.h"
 #include "lua/l_handle.h"
 #include "lua/l_value.h"
 
@@ -258,22 +259,16 @@ static int d_pop(lua_State *L) {
   return 1;
 }
 
-/* Entry after entry, each at the moment when it is its turn. */
 static int d_clear(lua_State *L) {
   lmp_me *me;
-  uint64_t buf[2][L_OUT_SMALL / sizeof(uint64_t)];
-  lmp_dkey key[2];
-  const lmp_dkey *from = NULL;
+  bool tried = false;
+  lmp_err e;
   l_obj *u = check(L, &me);
-  lua_settop(L, 1);
-  lua_pushnil(L); /* as in d_keys */
-  for (unsigned n = 0; key_after(L, u, me, from, (uint8_t *)buf[n % 2], &key[n % 2]); n++) {
-    lmp_err e;
-    from = &key[n % 2];
-    if (lua_gettop(L) > 2) lua_replace(L, 2);
-    lua_settop(L, 2);
-    lmp_dop op = {.key = *from};
-    while ((e = lmp_dict_write(me, u->o, &op, LMP_FOREVER)) != LMP_OK) {
+  while ((e = lmp_dict_clear(me, u->o, LMP_FOREVER)) != LMP_OK) {
+    if (e == LMP_E_NOSLOT && !tried) { /* objects that nobody uses any more may be in the way */
+      tried = true;
+      lua_gc(L, LUA_GCCOLLECT);
+    } else {
       l_value_failed(L, e, type_of(u));
     }
   }
@@ -443,7 +438,7 @@ static int d_update(lua_State *L) {
   updating p = {.key = &key.k};
   lmp_err e;
   p.u = check(L, &p.me);
-  luaL_checkany(L, 3);
+  l_callable(L, 3);
   int top = lua_gettop(L);
   luaL_checkstack(L, top + 8, "too many arguments");
   key_check(L, 2, p.u, &key);

@@ -229,6 +229,11 @@ local mutants = {
       .. "    lmp_unlock(me, &st->st_lock);\n",
     "    lmp_tx_begin(me);\n    lmp_entry_unlink_dying(me, off, held);\n"
       .. "    lmp_tx_commit(me);\n    *head = lmp_entry_at(me->a, off)->en_next;\n", scenes = "dict_drop" },
+  { "dict_clear_in_steps", "channel/dict_clear.c",
+    "    lmp_tx_set64(me, &st->st_slots.sl_dir, 0);\n", "    lmp_store_rel64(&st->st_slots.sl_dir, 0);\n",
+    scenes = "dict_clear" },
+  { "dict_clear_ignores_holds", "channel/dict_clear.c", "    if (!d->di_stripe[i].st_holds) continue;\n",
+    "    continue;\n", scenes = "dict_clear" },
   { "hold_ends_silently", "channel/dict_hold.c",
     "  lmp_owe(me, 0, &st->st_release);\n  lmp_tx_begin(me);", "  lmp_tx_begin(me);", scenes = "dict_update" },
   { "hold_stored_silently", "channel/dict_write.c", "    lmp_owe(me, 0, &st->st_release);\n", "",
@@ -356,7 +361,8 @@ local mutants = {
 
 local core = { "arena/arena", "arena/bell", "arena/block", "arena/collect", "arena/lock", "arena/member",
   "arena/object", "arena/reap", "arena/span", "arena/tx", "arena/wait", "channel/array",
-  "channel/bulk", "channel/dict", "channel/dict_hold", "channel/dict_write", "channel/elem", "channel/entry",
+  "channel/bulk", "channel/dict", "channel/dict_clear", "channel/dict_hold", "channel/dict_write", "channel/elem",
+  "channel/entry",
   "channel/list", "channel/shared", "channel/slots", "channel/pipe", "channel/queue",
   "channel/queue_get", "channel/queue_put", "sync/barrier", "sync/bell", "sync/bounded", "sync/condition",
   "sync/event", "sync/lock", "sync/semaphore", "sync/wait_any" }
@@ -453,6 +459,7 @@ for _, m in ipairs(mutants) do
     local link = CC .. " -no-pie -o " .. dir
     rule(dir .. "/explore", table.concat(sim, " "), link .. "/explore " .. table.concat(sim, " "))
     local objects = table.concat(real, " ")
+    local scenes = m.scenes or file:match("^sync/(%w+)%.c$") or file:match("/(pipe)%.c$") or ""
     local linked = CC .. " -o " .. dir .. "/%s " .. objects .. " %s -lpthread"
     rule(dir .. "/step_kill", objects .. " " .. table.concat(step, " "),
       linked:format("step_kill", table.concat(step, " ")))
@@ -468,7 +475,7 @@ for _, m in ipairs(mutants) do
           .. "then echo explorer >$@; "
           .. "elif $(MAKE) -s -f %s/Makefile %s/step_kill && { timeout 300 %s/step_kill >>%s/out 2>&1; s=$$?; "
           .. "[ $$s -ne 0 ] && [ $$s -ne 124 ]; }; then echo step_kill >$@; else echo survived >$@; fi",
-          dir, m.scenes or file:match("^sync/(%w+)%.c$") or file:match("/(pipe)%.c$") or "", dir, top, dir, dir, dir))
+          dir, scenes, dir, top, dir, dir, dir))
     end
   end
 end

@@ -21,6 +21,7 @@ typedef struct ledger {
   lmp_handle d;
   uint32_t inside[KEYS]; /* member + 1 that holds the key */
   known key[KEYS];
+  bool cleared;             /* or about to be: all entries are there, or none */
   uint8_t put[32], got[32]; /* of a list: 1 begun, 2 done */
 } ledger;
 _Static_assert(sizeof(ledger) <= WORLD_ROOM, "put back for each schedule");
@@ -263,6 +264,7 @@ static void look_v(sim_member *m) {
   look(m, 0);
   look(m, 0);
 }
+static void look_two(sim_member *m) { look(m, 2); }
 static void look_all(sim_member *m) {
   for (unsigned k = 0; k < 4; k++) look(m, k);
 }
@@ -302,6 +304,46 @@ static void update_end(sim_member *m) { /* the scene took the hold */
 static void release_end(sim_member *m) {
   lmp_dkey key = key_of(5);
   now()->inside[5] = 0;
+  lmp_dict_release(&m->me, thing(), &key);
+}
+/* The four entries that the scene put, at one moment. */
+static void clear_four(sim_member *m) {
+  lmp_err e;
+  now()->cleared = true;
+  for (unsigned k = 0; k < 4; k++) {
+    known *x = &now()->key[k];
+    x->begun++;
+    x->deleted |= (uint16_t)(1u << x->begun);
+  }
+  do {
+    e = lmp_dict_clear(&m->me, thing(), LMP_FOREVER);
+  } while (e == LMP_E_INTR);
+  if (e) sim_fail("clear");
+  for (unsigned k = 0; k < 4; k++) now()->key[k].done = now()->key[k].begun;
+}
+static void all_or_none(sim_member *m) {
+  (void)m;
+  uint64_t n = lmp_dict_count(thing());
+  if (n != 0 && n != 4) sim_fail("some entries were cleared");
+}
+static void hold_look(sim_member *m) {
+  bool found[2];
+  lmp_dkey key = key_of(1);
+  size_t need;
+  lmp_err e;
+  do {
+    e = lmp_dict_hold(&m->me, thing(), &key, LMP_FOREVER);
+  } while (e == LMP_E_INTR);
+  if (e) sim_fail("hold");
+  enter_hold(m, 1);
+  for (unsigned i = 0; i < 2; i++) {
+    lmp_out out = {.buf = (uint8_t *)bytes_out[who(m)], .cap = sizeof bytes_out[0]};
+    if (!lmp_dict_get(&m->me, thing(), &key, &out, &need)) sim_fail("get");
+    found[i] = out.found;
+    lmp_out_done(&m->me, &out);
+  }
+  if (found[0] != found[1]) sim_fail("a key that is held was cleared");
+  now()->inside[1] = 0;
   lmp_dict_release(&m->me, thing(), &key);
 }
 static void drop(sim_member *m) {
@@ -384,6 +426,10 @@ static void d_two(void) {
 static void d_four(void) {
   make();
   for (unsigned k = 0; k < 4; k++) store(checker(), k, 5 + k * 20);
+}
+static void d_four_large(void) {
+  make();
+  for (unsigned k = 0; k < 4; k++) store(checker(), k, k == 2 ? LARGE : 5);
 }
 static void d_five(void) { /* of which two keep the others company */
   make();
@@ -472,6 +518,7 @@ static void dict_finish(lmp_obj *o) {
   sim_member *m = checker();
   (void)o;
   walk(m);
+  if (now()->cleared) all_or_none(m);
   for (unsigned k = 0; k < KEYS; k++) {
     look(m, k);
     lmp_dop op = {.key = key_of(k)};
@@ -534,6 +581,10 @@ const scene dict_scenes[] = {
     {"dict_update_leave", d_two, {update_leave, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
     {"dict_update_end", d_held, {update_end, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
     {"dict_update_quit", d_held, {release_end, incr_five, incr_five}, VICTIM_V | VICTIM_P, false},
+    {"dict_clear", d_four_large, {clear_four, all_or_none}, VICTIM_V, false},
+    {"dict_clear_walk", d_four, {clear_four, walk}, VICTIM_V, false},
+    {"dict_clear_large", d_four_large, {clear_four, look_two}, VICTIM_V, false},
+    {"dict_clear_hold", d_four, {clear_four, hold_look}, VICTIM_V | VICTIM_P, false},
     {"dict_drop", d_lonely, {drop, collect}, VICTIM_V | VICTIM_P, false},
     {"dict_drop_self", d_self, {drop, collect, collect}, VICTIM_V | VICTIM_P, false},
     {"list_front", l_five, {list_front, list_look, list_pop}, VICTIM_V | VICTIM_Q, false},

@@ -147,6 +147,112 @@ static void do_dict(void) {
   for (k = 0; k < 8; k++) (void)!set(o, k, 0, false);
   lmp_obj_unref(&real.me, h);
 }
+
+/* -- a dict that outlives the victim -------------------------------------------------------------- */
+
+#define TABLE 8u
+static lmp_handle table;
+
+static void table_drop(lmp_me *me) {
+  if (table.obj && lmp_obj_get(me->a, table)) lmp_obj_unref(me, table);
+  if (me == &real.me) table = (lmp_handle){0, 0};
+}
+
+/* Key k has k as its first byte. */
+static void set_table(void) {
+  step_must(!lmp_dict_new(&real.me, LMP_KIND_DICT, NULL, 0, &table), "dict");
+  for (uint32_t k = 0; k < TABLE; k++) {
+    uint8_t bytes[LMP_ENTRY_COPY_MAX + 1] = {(uint8_t)k, 1};
+    lmp_obj *o = lmp_obj_at(&real.a, table.obj);
+    lmp_iov iov = {bytes, k == 5 ? sizeof bytes : 5};
+    lmp_msg m = {.iov = &iov, .niov = 1, .len = iov.len};
+    lmp_dop op = {.key = lmp_dict_key(o, &k, sizeof k), .value = &m};
+    step_must(!lmp_dict_write(&real.me, o, &op, LMP_NOWAIT), "store");
+  }
+}
+
+static void do_clear(void) {
+  (void)!lmp_dict_clear(&real.me, lmp_obj_at(&real.a, table.obj), LMP_NOWAIT);
+}
+
+/* The second byte of a key's value, 0: there is none. */
+static uint8_t second_byte(place *p, uint32_t k) {
+  static uint64_t buf[LMP_ENTRY_COPY_MAX / 8];
+  lmp_obj *o = lmp_obj_at(&p->a, table.obj);
+  lmp_dkey key = lmp_dict_key(o, &k, sizeof k);
+  lmp_out v = {.buf = (uint8_t *)buf, .cap = sizeof buf};
+  size_t need;
+  if (!lmp_dict_get(&p->me, o, &key, &v, &need) || !v.found) return 0;
+  if (v.data[0] != k) fail("the value of another key");
+  uint8_t b = v.data[1];
+  lmp_out_done(&p->me, &v);
+  return b;
+}
+
+static const char *table_valid(place *p) {
+  uint32_t blocks = 0;
+  return lmp_dict_valid(&p->me, lmp_obj_at(&p->a, table.obj), &blocks);
+}
+
+static const char *check_clear(place *p) {
+  lmp_obj *o = lmp_obj_at(&p->a, table.obj);
+  const char *bad = table_valid(p);
+  uint64_t n = lmp_dict_count(o);
+  if (n != 0 && n != TABLE) bad = "some were cleared";
+  for (uint32_t k = 0; k < TABLE; k++) {
+    if (second_byte(p, k) != (n ? 1 : 0)) bad = "an entry is not what it was";
+  }
+  table_drop(&p->me);
+  return bad;
+}
+
+/* One more in the value of `arg`, the key; what is not there is 1 then. */
+static lmp_dact one_more(void *arg, lmp_entry *old, lmp_entry *fresh) {
+  lmp_entry_value(fresh)[0] = (uint8_t) * (uint32_t *)arg;
+  lmp_entry_value(fresh)[1] = (uint8_t)(old ? lmp_entry_value(old)[1] + 1 : 1);
+  fresh->en_vlen = 2;
+  return LMP_DICT_STORE;
+}
+static lmp_dact if_absent(void *arg, lmp_entry *old, lmp_entry *fresh) {
+  (void)arg, (void)fresh;
+  return old ? LMP_DICT_KEEP : LMP_DICT_STORE;
+}
+static lmp_dact if_one(void *arg, lmp_entry *old, lmp_entry *fresh) {
+  (void)arg, (void)fresh;
+  return old && lmp_entry_value(old)[1] == 1 ? LMP_DICT_STORE : LMP_DICT_KEEP;
+}
+
+/* incr of one that is there and of one that is not, add, replace by a longer one. */
+static void do_change(void) {
+  lmp_obj *o = lmp_obj_at(&real.a, table.obj);
+  for (uint32_t k = 0; k < 40; k += 10) {
+    uint32_t key = k < 30 ? k : 1;
+    uint8_t bytes[100] = {(uint8_t)key, 2};
+    lmp_iov iov = {bytes, sizeof bytes};
+    lmp_msg m = {.iov = &iov, .niov = 1, .len = iov.len};
+    lmp_dop op = {.key = lmp_dict_key(o, &key, sizeof key), .arg = &key};
+    if (k < 20) op.decide = one_more, op.room = 2;
+    if (k >= 20) op.decide = k == 20 ? if_absent : if_one, op.value = &m;
+    (void)!lmp_dict_write(&real.me, o, &op, LMP_NOWAIT);
+  }
+}
+
+/* Each change is there or not, and none without those before it. */
+static const char *check_change(place *p) {
+  const char *bad = table_valid(p);
+  unsigned incr = second_byte(p, 0);
+  unsigned made = second_byte(p, 10);
+  unsigned add = second_byte(p, 20);
+  unsigned replace = second_byte(p, 1);
+  if (incr < 1 || incr > 2 || made > 1 || (add != 0 && add != 2) || replace < 1 || replace > 2)
+    bad = "a change is half done";
+  if ((made && incr != 2) || (add && !made) || (replace == 2 && !add)) bad = "a change was lost";
+  if (lmp_dict_count(lmp_obj_at(&p->a, table.obj)) != TABLE + (made != 0) + (add != 0))
+    bad = "miscounted";
+  table_drop(&p->me);
+  return bad;
+}
+
 static void do_list(void) {
   lmp_iov iov = {"value", 5};
   lmp_msg m = {.iov = &iov, .niov = 1, .len = 5};
@@ -206,6 +312,8 @@ static const step_op ops[] = {
     {"object", set_none, do_object, 1, 0, NULL},
     {"array", set_none, do_array, 1, 0, NULL},
     {"dict", set_none, do_dict, 1, 0, NULL},
+    {"dict_clear", set_table, do_clear, 1, 0, check_clear},
+    {"dict_change", set_table, do_change, 1, 0, check_change},
     {"list", set_none, do_list, 1, 0, NULL},
     {"send", set_inline, do_send, 1, 1, NULL},
     {"cancel", set_object, do_cancel, 1, 1, NULL},
@@ -387,6 +495,7 @@ static void victim(const step_op *op) {
   }
   sync_hold(&real.me);
   pipe_hold(&real.me);
+  if (table.obj && lmp_obj_hold(&real.me, table)) _exit(6);
   if (op->run == do_cancel && lmp_queue_new(&real.me, NULL, 0, 0, &object)) _exit(5);
   shared[1] = (lmp_handle){slot, real.me.id};
   stop_here();
@@ -437,6 +546,7 @@ static void prepare(const step_op *op) {
   }
   sync_drop();
   pipe_drop();
+  table_drop(&real.me);
   op->set();
 }
 

@@ -142,6 +142,56 @@ describe("a Dict", function()
     assert.same({0, {}}, {#d, d:keys()})
   end)
 
+  it("is cleared at one moment, whoever is killed", function()
+    local d, seen = mp.Dict(), {}
+    for round = 1, 12 do
+      for i = 1, 4000 do d[i] = i % 100 == 0 and LONG or i end
+      local go = mp.Event()
+      local p = mp.spawn(function()
+        go:set()
+        d:clear()
+      end)
+      go:wait()
+      mp.sleep(round * 0.0002)
+      p:kill():join()
+      local n = #d
+      local walked = 0
+      for _ in pairs(d) do walked = walked + 1 end
+      seen[n] = (seen[n] or 0) + 1
+      assert.equal(n, walked)
+      assert.is_true(n == 0 or n == 4000, n)
+    end
+    d:clear()
+    support.gives_back(5, function()
+      for i = 1, 300 do d[i] = i % 50 == 0 and LONG or {i, d} end
+      d:clear()
+      d.x = 1
+      assert.same({1, {"x"}}, {#d, d:keys()})
+      d:clear()
+    end)
+  end)
+
+  it("lets pairs go on while it is cleared", function()
+    local d, stop = mp.Dict(), mp.Event()
+    local p = mp.spawn(function()
+      while not stop:is_set() do
+        for i = 1, 100 do d[i] = i end
+        d:clear()
+      end
+    end)
+    for _ = 1, 300 do
+      local met = {}
+      for k, v in pairs(d) do
+        assert.is_nil(met[k])
+        met[k] = true
+        assert.equal(k, v)
+      end
+    end
+    stop:set()
+    assert.equal(0, join(p))
+    assert.equal(0, #d)
+  end)
+
   it("replaces what equals the old value", function()
     local d = mp.Dict()
     d.x = 1
@@ -190,8 +240,8 @@ describe("a Dict", function()
     raises(function() d:update("n", function() error("on purpose") end) end, "on purpose")
     raises(function() d:update("n", function() return coroutine.create(print) end) end, "coroutine")
     raises(function() d:update("n", function() coroutine.yield() end) end, "yield")
-    raises(function() d:update("n", 5) end, "call")
-    raises(function() d:update("n") end, "value expected")
+    raises(function() d:update("n", 5) end, "function expected")
+    raises(function() d:update("n") end, "function expected", "no value")
     local value = {}
     assert.same({false, value}, {pcall(d.update, d, "n", function() error(value) end)})
     assert.equal(1, d.n)
@@ -391,6 +441,14 @@ describe("a Manager", function()
     end
     raises(function() manager.dict(5) end, "table expected", "number")
     raises(function() manager.list("x") end, "table expected", "string")
+    assert.matches("%(cache%)$", tostring(manager.dict({x = 1}, {name = "cache"})))
+    assert.matches("%(jobs%)$", tostring(manager:list({1}, {name = "jobs"})))
+    assert.matches("%(none%)$", tostring(manager.list(nil, {name = "none"})))
+    for _, what in ipairs{"dict", "list"} do
+      raises(function() manager[what]({}, {size = 3}) end, what, "#2", "unknown option", "size")
+      raises(function() manager[what]({}, {name = 3}) end, what, "#2", "name", "number")
+      raises(function() manager[what]({}, 3) end, what, "#2", "table expected", "number")
+    end
     manager.shutdown()
     assert.equal(mp.Manager, mp.manager)
   end)

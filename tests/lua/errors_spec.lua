@@ -13,6 +13,54 @@ local nan = 0 / 0
 describe("a mistake", function()
   after_each(support.clean)
 
+  describe("with what a method is called on, or with a function", function()
+    it("names the method of an object that is closed", function()
+      local a, b = mp.Pipe()
+      b:close()
+      raises(function() b:recv() end, "recv", "the Connection is closed")
+      raises(function() return b:poll() end, "poll", "the Connection is closed")
+      local s = mp.SharedMemory{size = 8}
+      s:close()
+      raises(function() s:write(0, "x") end, "write", "the SharedMemory is closed")
+      s:unlink()
+      a:close()
+    end)
+
+    it("names the method that the type of the elements does not have", function()
+      local v, c = mp.Value("?"), mp.Array("c", 3)
+      local a = mp.Array("?", 3)
+      raises(function() v:add(1) end, "add", "cannot add to an element of type '?'")
+      raises(function() a:add(1, 1) end, "add", "cannot add to an element of type '?'")
+      raises(function() c:sum() end, "sum", "characters")
+      raises(function() a:min() end, "min", "order")
+      raises(function() a:max() end, "max", "order")
+      raises(function() return mp.Array("b", 10000000):unpack() end, "unpack", "too many results")
+    end)
+
+    it("names the argument that cannot be called", function()
+      local c, d = mp.Condition(), mp.Dict()
+      c:acquire()
+      d.k = 1
+      for _, bad in ipairs{5, "print", {}, true} do
+        raises(function() c:wait_for(bad) end, "wait_for", "#1", "function expected", type(bad))
+        raises(function() d:update("k", bad) end, "update", "#2", "function expected", type(bad))
+        raises(function() c:with(bad) end, "with", "#1", "function expected", type(bad))
+      end
+      raises(function() c:wait_for() end, "wait_for", "#1", "function expected")
+      raises(function() d:update("k", nil) end, "update", "#2", "function expected", "nil")
+      assert.equal(1, d.k)
+      d.k = 2
+      local callable = setmetatable({}, {__call = function() return true end})
+      assert.is_true(c:wait_for(callable))
+      assert.is_true(d:update("k", callable))
+      c:release()
+    end)
+
+    it("does not cut a name with a zero byte", function()
+      assert.matches("%(a%zb%)$", tostring(mp.Lock{name = "a\0b"}))
+    end)
+  end)
+
   describe("with a timeout", function()
     local q = mp.Queue(1)
     local full = mp.Queue(1)

@@ -502,6 +502,31 @@ static void test_several_add(void **state) {
   end(&w, d);
 }
 
+static void test_clearing(void **state) {
+  (void)state;
+  static const uint8_t large[LMP_ENTRY_COPY_MAX + 1];
+  world w;
+  world_open_as(&w, 16 * MIB, 64);
+  lmp_handle d = make(&w);
+  uint32_t held = 7;
+  for (int round = 0; round < 3; round++) {
+    for (uint32_t k = 0; k < 1000; k++) set(&w, d, k, k);
+    assert_int_equal(set_bytes(&w.me, obj(&w, d), 5, large, sizeof large, NULL, 0), LMP_OK);
+    assert_int_equal(set_bytes(&w.me, obj(&w, d), 6, "x", 1, &d, 1), LMP_OK);
+    lmp_dkey key = lmp_dict_key(obj(&w, d), &held, sizeof held);
+    assert_int_equal(lmp_dict_hold(&w.me, obj(&w, d), &key, LMP_NOWAIT), LMP_OK);
+    assert_int_equal(lmp_dict_clear(&w.me, obj(&w, d), LMP_FOREVER), LMP_E_INVAL);
+    lmp_dict_release(&w.me, obj(&w, d), &key);
+    assert_int_equal(lmp_dict_count(obj(&w, d)), 1000);
+    assert_int_equal(lmp_dict_clear(&w.me, obj(&w, d), LMP_FOREVER), LMP_OK);
+    assert_int_equal(lmp_dict_count(obj(&w, d)), 0);
+    assert_int_equal(get(&w, d, 9), NOTHING);
+    assert_int_equal(lmp_memory_used(&w.a), 0);
+    is_valid(&w, d);
+  }
+  end(&w, d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_set_get_delete),
@@ -518,6 +543,7 @@ int main(void) {
       cmocka_unit_test(test_a_holder_is_waited_for),
       cmocka_unit_test(test_a_killed_holder_lets_go),
       cmocka_unit_test(test_several_add),
+      cmocka_unit_test(test_clearing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

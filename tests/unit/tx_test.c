@@ -123,7 +123,7 @@ static void test_as_many_words_as_fit_and_no_more(void **state) {
   lmp_tx_begin(&w.me);
   for (uint32_t i = 0; i < LMP_TX_MAX; i++) lmp_tx_set32(&w.me, &x->word[i % 6], i);
   lmp_tx_commit(&w.me);
-  for (uint32_t i = 0; i < 6; i++) assert_int_equal(x->word[i], LMP_TX_MAX - 6 + i);
+  for (uint32_t i = 0; i < 6; i++) assert_int_equal(x->word[i], (LMP_TX_MAX - 1 - i) / 6 * 6 + i);
   pid_t pid = fork();
   assert_true(pid >= 0);
   if (pid == 0) {
