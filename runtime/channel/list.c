@@ -78,6 +78,28 @@ bool lmp_list_get(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out, size_t *need
   return fits;
 }
 
+uint64_t lmp_list_changes(const lmp_obj *o) { return lmp_load_acq64(&list_of(o)->ls_change); }
+
+bool lmp_list_copy(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out, uint32_t *n, uint8_t *buf,
+                   size_t cap) {
+  lmp_list *l = list_of(o);
+  bool fits = true;
+  size_t used = 0;
+  uint32_t k = 0;
+  enter(me, l);
+  for (; k < *n && i + k < l->ls_count; k++) {
+    size_t need;
+    out[k] = (lmp_out){.buf = buf + used, .cap = cap - used};
+    fits = lmp_out_copy(me, &out[k], lmp_entry_at(me->a, *slot(me, l, i + k)), false, &need);
+    used = lmp_min_u64(cap, used + lmp_round_up(need, sizeof(uint64_t)));
+    if (!fits) break;
+  }
+  lmp_unlock(me, &l->ls_lock);
+  *n = k;
+  while (!fits && k-- > 0) lmp_out_done(me, &out[k]);
+  return fits;
+}
+
 /* -- changing ----------------------------------------------------------------------------------- */
 
 /* What a change has in hand, outside the lock. */

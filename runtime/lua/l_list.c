@@ -5,6 +5,7 @@
  *   l:append(v)   l:insert(i, v)    l:pop([i]) -> v | nil     l:table([i [, j]]) -> list */
 #include "channel/list.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lua/l_handle.h"
@@ -83,23 +84,85 @@ static int l_pairs(lua_State *L) {
   return 2;
 }
 
+/* Elements `from` to `to` into the table at 2; false: there were changes meanwhile. */
+static bool table_read(lua_State *L, l_obj *u, lmp_me *me, lua_Integer from, lua_Integer to) {
+  uint64_t changes = lmp_list_changes(u->o);
+  lua_Integer n = lmp_list_count(u->o);
+  lua_createtable(L, from <= to && from <= n ? (int)((to < n ? to : n) - from + 1) : 0, 0);
+  for (lua_Integer i = from; i <= to && i <= n; i++) {
+    push_element(L, u, me, i);
+    lua_rawseti(L, 2, i - from + 1);
+    lua_settop(L, 2);
+    if (lmp_list_changes(u->o) != changes) return false;
+  }
+  return lmp_list_changes(u->o) == changes;
+}
+
+/* Elements that were copied at one moment; given back at the end of the call, in any way. */
+typedef struct l_copy {
+  lmp_me *me;
+  lmp_out *out;
+  uint8_t *buf;
+  uint32_t n, done;
+} l_copy;
+
+static int copy_end(lua_State *L) {
+  l_copy *c = lua_touserdata(L, 1);
+  for (; c->done < c->n; c->done++) lmp_out_done(c->me, &c->out[c->done]);
+  free(c->out);
+  free(c->buf);
+  *c = (l_copy){0};
+  return 0;
+}
+
+/* The same by lmp_list_copy: nobody changes the list meanwhile. */
+static void table_copy(lua_State *L, l_obj *u, lmp_me *me, lua_Integer from, lua_Integer to) {
+  bool fits = false;
+  size_t cap = 4096;
+  l_copy *c = lua_newuserdatauv(L, sizeof *c, 0);
+  *c = (l_copy){.me = me};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, copy_end);
+  lua_setfield(L, -2, "__close");
+  lua_setmetatable(L, -2);
+  lua_toclose(L, 2);
+  while (!fits) {
+    lua_Integer n = lmp_list_count(u->o) - from + 1;
+    if (n > to - from + 1) n = to - from + 1;
+    if (n < 0) n = 0;
+    free(c->out);
+    free(c->buf);
+    c->out = calloc((size_t)n + 1, sizeof *c->out);
+    c->buf = malloc(cap);
+    if (!c->out || !c->buf) luaL_error(L, "not enough memory");
+    uint32_t got = (uint32_t)n;
+    fits = lmp_list_copy(me, u->o, (uint32_t)(from - 1), c->out, &got, c->buf, cap);
+    if (fits) c->n = got;
+    cap *= 2;
+  }
+  lua_createtable(L, (int)c->n, 0);
+  while (c->done < c->n) {
+    uint32_t i = c->done++;
+    l_value_push(L, u->st, me, &c->out[i]);
+    lua_rawseti(L, 3, (lua_Integer)i + 1);
+  }
+}
+
+/* As the list is at one moment. Who comes again and again while others change it takes the lock for the whole list. */
 static int l_table(lua_State *L) {
   lmp_me *me;
   l_obj *u = check(L, &me);
-  lua_Integer n = lmp_list_count(u->o);
   lua_Integer from = luaL_optinteger(L, 2, 1);
-  lua_Integer to = luaL_optinteger(L, 3, n);
+  lua_Integer to = luaL_optinteger(L, 3, LMP_LIST_MAX);
   if (from < 1) from = 1;
-  if (to > n) to = n;
-  lua_settop(L, 1);
-  lua_createtable(L, from <= to ? (int)(to - from + 1) : 0, 0);
-  for (lua_Integer i = from; i <= to; i++) {
-    push_element(L, u, me, i);
-    bool end = lua_isnil(L, -1); /* it became shorter */
-    lua_rawseti(L, 2, i - from + 1);
-    lua_settop(L, 2);
-    if (end) break;
+  if (from > LMP_LIST_MAX) from = LMP_LIST_MAX;
+  if (to > LMP_LIST_MAX) to = LMP_LIST_MAX;
+  for (int i = 0; i < 3; i++) {
+    lua_settop(L, 1);
+    if (table_read(L, u, me, from, to)) return 1;
   }
+  lua_settop(L, 1);
+  table_copy(L, u, me, from, to);
   return 1;
 }
 

@@ -111,6 +111,40 @@ describe("a List", function()
     assert.equal(2000, #l)
   end)
 
+  it("gives a table as it is at one moment", function()
+    local l, stop = mp.List(), mp.Event()
+    for i = 1, 1000 do l:append(i % 300 == 0 and {i, LONG, l} or i) end
+    local p = mp.spawn(function()
+      while not stop:is_set() do
+        l:insert(1, 0)
+        l:pop(1)
+      end
+    end)
+    for _ = 1, 100 do
+      local t = l:table()
+      local first = t[1] == 0 and 1 or 0
+      sure(#t == 1000 + first)
+      for i = 1, 1000 do
+        local v = t[i + first]
+        sure((type(v) == "table" and v[1] or v) == i)
+      end
+      t = l:table(500, 600)
+      sure(#t == 101 and (t[101] == 600 or t[101] == 599 or t[101][1] == 600))
+    end
+    stop:set()
+    assert.equal(0, join(p))
+    support.gives_back(3, function()
+      local q = mp.spawn(function()
+        for _ = 1, 300 do
+          l:insert(1, {0, l})
+          l:pop(1)
+        end
+      end)
+      for _ = 1, 3 do l:table() end
+      assert.equal(0, join(q))
+    end)
+  end)
+
   it("gives its memory back", function()
     support.gives_back(30, function()
       local l = mp.List()
