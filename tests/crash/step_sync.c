@@ -271,6 +271,13 @@ static void do_barrier(void) {
   }
 }
 
+static void set_barrier_broken(void) {
+  set_barrier_waited();
+  lmp_barrier_abort(&real.me, mine());
+}
+static void do_barrier_reset(void) { lmp_barrier_reset(&real.me, mine()); }
+static void do_barrier_abort(void) { lmp_barrier_abort(&real.me, mine()); }
+
 static const char *barrier_goes_on(place *p) {
   lmp_obj *o = of(p);
   lmp_party its;
@@ -322,5 +329,8 @@ const step_op sync_ops[] = {
     {"barrier", set_barrier_one, do_barrier, 1, 0, check_barrier},
     {"barrier_wait", set_barrier_two, do_barrier, 1, 0, check_barrier},
     {"barrier_waited", set_barrier_waited, do_barrier, 1, 0, check_barrier},
+    {"barrier_reset", set_barrier_waited, do_barrier_reset, 1, 0, check_barrier},
+    {"barrier_broken", set_barrier_broken, do_barrier_reset, 1, 0, check_barrier},
+    {"barrier_abort", set_barrier_waited, do_barrier_abort, 1, 0, check_barrier},
     {0},
 };
