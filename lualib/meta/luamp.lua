@@ -595,8 +595,9 @@ function Array:with(f, ...) end
 ---The name is the one that Python uses: without the slash with which C programs begin it (one is taken off where it
 ---is given).
 ---
----The process that made a block takes its name away at its normal end, and does not with `keep = true`; a killed one
----leaves it. Children do not, nor does `close`, nor the collector. Who has the block open goes on using it
+---The process that made a block takes its name away at its normal end, and does not with `keep = true`; one that a
+---signal ends leaves it: SIGKILL, and SIGTERM and SIGINT, too (`terminate`, `interrupt`, Ctrl-C in a child), as luamp installs no
+---handlers of signals. Children do not, nor does `close`, nor the collector. Who has the block open goes on using it
 ---when the name is gone. Handles travel as all do: on arrival the block is opened by its name, and where that is gone by
 ---then, using the handle raises.
 ---
