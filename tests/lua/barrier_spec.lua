@@ -23,6 +23,93 @@ local function broken(process)
   assert.same({nil, "broken", n = 2}, pack(process:result(support.patience)))
 end
 
+-- Who waits finds the death itself: the one who kills does not look after the dead, which joining and
+-- stats would do. Prints how long that took; there is no upper bound but the test's own.
+local function felt(what, rounds, once)
+  local times = {}
+  for i = 1, rounds do times[i] = once() end
+  table.sort(times)
+  print(("%s: felt after %.1f ms (median), %.1f ms (at most)"):format(what, times[(rounds + 1) // 2] * 1e3,
+    times[rounds] * 1e3))
+end
+
+local function kill_quietly(process)
+  os.execute("kill -9 " .. process.pid)
+  return mp.time()
+end
+
+describe("a death is felt by who waits", function()
+  after_each(support.clean)
+
+  it("at a Barrier", function()
+    felt("barrier", 9, function()
+      local b, told = mp.Barrier(3), mp.Array("d", 1)
+      local other = mp.spawn(function()
+        local ok, code = b:wait()
+        assert(ok == nil and code == "broken")
+        told[1] = mp.time()
+      end)
+      local victim = party(b)
+      waiting(b, 2)
+      local killed = kill_quietly(victim)
+      while told[1] == 0 do os.execute("sleep 0.001") end
+      join(victim)
+      join(other)
+      return told[1] - killed
+    end)
+  end)
+
+  it("at a Condition: of who held the lock", function()
+    felt("condition, lock", 9, function()
+      local c, up, told = mp.Condition(), mp.Value("i"), mp.Array("d", 1)
+      local victim = mp.spawn(function()
+        c:acquire()
+        up:add(1)
+        mp.sleep(3600)
+      end)
+      support.eventually("it holds the lock", function() return up.value == 1 end)
+      local other = mp.spawn(function()
+        up:add(1)
+        assert(select(2, c:acquire()) == "abandoned")
+        told[1] = mp.time()
+      end)
+      support.eventually("the other one waits", function() return up.value == 2 end)
+      local killed = kill_quietly(victim)
+      while told[1] == 0 do os.execute("sleep 0.001") end
+      join(victim)
+      join(other)
+      return told[1] - killed
+    end)
+  end)
+
+  it("at a Condition: of who had been notified", function()
+    felt("condition, notify", 9, function()
+      local c, n, token, told = mp.Condition(), mp.Value("i"), mp.Value("i"), mp.Array("d", 1)
+      local waiters = {}
+      for i = 1, 2 do
+        waiters[i] = mp.spawn(function()
+          c:acquire()
+          n:add(1)
+          while token.value == 0 do c:wait() end
+          token.value = 0
+          told[1] = mp.time()
+          c:release()
+        end)
+        support.eventually("it waits", function() return n.value == i and not c:locked() end)
+      end
+      c:acquire()
+      token.value = 1
+      c:notify() -- one of them, which does not get the lock
+      os.execute("kill -9 " .. waiters[1].pid)
+      local killed = mp.time()
+      c:release()
+      while told[1] == 0 do os.execute("sleep 0.001") end
+      for _, p in ipairs(waiters) do join(p) end
+      return told[1] - killed
+    end)
+  end)
+end)
+
 describe("Barrier", function()
   after_each(support.clean)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Many objects, many processes, much memory: nothing grows, and limits are met cleanly. With LUAMP_SOAK set
--- the queue holds 2 GiB; else an eighth of that.
+-- the queue holds 2 GiB, else an eighth of that; and there are a million objects of each kind.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -47,6 +47,78 @@ describe("what is made and dropped leaves nothing behind:", function()
     end
   end)
 
+  -- Of each kind a million with LUAMP_SOAK, else some thousand.
+  local kinds = {
+    Lock = function()
+      local l = mp.Lock()
+      l:acquire()
+      l:release()
+    end,
+    RLock = function() mp.RLock{name = "a name of more than twenty bytes"}:with(function() end) end,
+    Condition = function()
+      local c = mp.Condition(mp.Lock())
+      c:acquire()
+      c:notify()
+      c:release()
+    end,
+    Semaphore = function() mp.Semaphore(3):acquire() end,
+    BoundedSemaphore = function() mp.BoundedSemaphore(100):acquire() end,
+    Event = function() mp.Event():set() end,
+    Barrier = function() mp.Barrier(1):wait() end,
+    Value = function() mp.Value("q", 1):add(1) end,
+    Array = function() mp.Array("d", 100):get_lock() end,
+    Pipe = function()
+      local a, b = mp.Pipe()
+      a:send(b)
+      b:send(1)
+    end,
+    Dict = function()
+      local d = mp.Dict()
+      d.x, d[1] = d, {1}
+    end,
+    List = function()
+      local l = mp.List()
+      l:append(l)
+      l:append(1)
+    end,
+    Namespace = function() mp.Namespace().x = 1 end,
+  }
+  local few = { -- those that the system has to do with
+    SharedMemory = function()
+      local s = mp.SharedMemory{size = 100}
+      s:array("c", 0, 5):fill("x")
+      s:unlink()
+    end,
+    fileno = function()
+      local a, b = mp.Pipe()
+      a:fileno()
+      b:send(1)
+    end,
+  }
+  for kind, make in pairs(few) do kinds[kind] = make end
+  for kind, make in pairs(kinds) do
+    it("many of " .. kind, function()
+      local count = few[kind] and 20000 or 1000000
+      if slow or scale > 1 then count = count // (slow and 1000 or 100) end
+      local function run(n)
+        for _ = 1, n do make() end
+        collectgarbage()
+        collectgarbage()
+      end
+      run(count // 10 + 100)
+      support.stats()
+      local before, rss, fds = support.stats(), status("VmRSS"), descriptors()
+      run(count)
+      local after = support.stats()
+      assert.is_true(after.memory <= before.memory)
+      assert.is_true(after.objects <= before.objects)
+      same_descriptors(fds, descriptors())
+      if not slow then
+        assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
+      end
+    end)
+  end
+
   it("ten thousand processes", function()
     local count = slow and 300 or 10000
     local function run(n)
@@ -71,6 +143,55 @@ describe("what is made and dropped leaves nothing behind:", function()
     if not slow then
       assert.is_true(status("VmRSS") < rss + 4096, "resident memory grew") -- KiB
     end
+  end)
+end)
+
+describe("eight processes", function()
+  after_each(support.clean)
+
+  it("add to one Value without its lock, and the sum is exact", function()
+    local count = (support.sanitized() and 2000 or 1000000) // scale
+    local v, a, f, go = mp.Value("q"), mp.Array("Q", 3), mp.Value("d"), mp.Event()
+    local processes = {}
+    for i = 1, 8 do
+      processes[i] = mp.spawn(function()
+        go:wait()
+        for _ = 1, count do
+          v:add(1)
+          a:add(2, i)
+          f:add(0.5)
+        end
+      end)
+    end
+    go:set()
+    for _, p in ipairs(processes) do assert.equal(0, support.join(p)) end
+    assert.same({8 * count, 36 * count, 4.0 * count}, {v.value, a[2], f.value})
+    assert.same({0, 0}, {a[1], a[3]})
+  end)
+
+  it("never read half of a 64-bit value that another writes", function()
+    local count = (support.sanitized() and 2000 or 1000000) // scale
+    local v, f, a = mp.Value("Q"), mp.Value("d"), mp.Array("q", 9)
+    local whole, part = 0x0123456789abcdef, 2.0 ^ 40 + 2.0 ^ -10
+    local processes = {}
+    for i = 1, 4 do
+      processes[i] = mp.spawn(function()
+        local x, y = i % 2 == 0 and whole or ~whole, i % 2 == 0 and part or -part
+        for _ = 1, count do
+          v.value, f.value, a[5] = x, y, x
+        end
+      end)
+      processes[i + 4] = mp.spawn(function()
+        for _ = 1, count do
+          local x, y, z = v.value, f.value, a[5]
+          if not ((x == 0 or x == whole or x == ~whole) and (z == 0 or z == whole or z == ~whole)
+            and (y == 0 or y == part or y == -part)) then
+            error(("torn: %x %a %x"):format(x, y, z))
+          end
+        end
+      end)
+    end
+    for _, p in ipairs(processes) do assert.equal(0, support.join(p)) end
   end)
 end)
 
