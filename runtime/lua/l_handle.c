@@ -142,14 +142,6 @@ bool l_handle_is(lua_State *L, int idx, lmp_handle *h) {
   return true;
 }
 
-bool l_lualib_is(lua_State *L, int idx) {
-  if (lua_type(L, idx) != LUA_TTABLE || !lua_getmetatable(L, idx)) return false;
-  lua_pushliteral(L, "__luamp");
-  bool is = lua_rawget(L, -2) != LUA_TNIL;
-  lua_pop(L, 2);
-  return is;
-}
-
 /* Pushes the known value for h; false, and nothing pushed, when there is none. */
 static bool handle_find(lua_State *L, lmp_handle h) {
   lmp_handle known;

@@ -12,10 +12,6 @@
  * object is gone. Raises nothing, pushes nothing. */
 bool l_handle_is(lua_State *L, int idx, lmp_handle *h);
 
-/* l_lualib_is: true when the value at `idx` is an object made by lualib: a table whose metatable has a field
- * `__luamp`, true for those that belong to their process and do not travel. */
-bool l_lualib_is(lua_State *L, int idx);
-
 /* l_handle_push: pushes a Lua value for the object `h`, which the caller's process holds. The same
  * object gives equal values. May raise (memory). */
 void l_handle_push(lua_State *L, lmp_handle h);

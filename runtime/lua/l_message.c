@@ -16,6 +16,14 @@ void l_nomem(lua_State *L) {
   abort(); /* not reached */
 }
 
+bool l_lualib_is(lua_State *L, int idx) {
+  if (lua_type(L, idx) != LUA_TTABLE || !lua_getmetatable(L, idx)) return false;
+  lua_pushliteral(L, "__luamp");
+  bool is = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return is;
+}
+
 void l_push_globals(lua_State *L) { lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS); }
 
 /* ---- the codec ---- */

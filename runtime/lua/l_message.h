@@ -65,6 +65,10 @@ lmp_err l_decode(lua_State *L, l_codec *c, const void *bytes, size_t len, const 
  * raises only when memory is out. */
 void l_reach(lua_State *L, l_codec *c, int n, int out, size_t limit);
 
+/* l_lualib_is: true when the value at `idx` is an object made by lualib: a table whose metatable has a field
+ * `__luamp`, true for those that belong to their process and do not travel. */
+bool l_lualib_is(lua_State *L, int idx);
+
 /* l_message_funcs: adds encode, decode and register to the module table at the top of the stack;
  * `codec` is the index of the userdata of l_codec_new. */
 void l_message_funcs(lua_State *L, int codec);

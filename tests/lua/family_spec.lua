@@ -278,8 +278,9 @@ describe("the log", function()
 
   it("tells of recoveries after a kill", function()
     local run = support.run([[
-      local q = mp.Queue()
-      local p = mp.Process{target = function() q:get() end, name = "victim-x"}:start()
+      local q, there = mp.Queue(), mp.Event()
+      local p = mp.Process{target = function() there:set() q:get() end, name = "victim-x"}:start()
+      there:wait() -- one that never came into the family leaves nothing to repair
       p:kill()
       p:join()
       q:put(1)
