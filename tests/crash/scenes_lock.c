@@ -95,6 +95,15 @@ static void leave(sim_member *m) {
   if (lmp_me_attach(&m->a, &m->me)) sim_fail("attach");
 }
 
+static void wait_take(sim_member *m, bool polls) {
+  do {
+    world_wait(m, lock(), polls);
+  } while (get(m, sim_k.now + LMP_SEC)); /* its reaper may be at work */
+  let_go(m);
+}
+static void wait_lock(sim_member *m) { wait_take(m, false); }
+static void poll_lock(sim_member *m) { wait_take(m, true); }
+
 /* Waits for a token, and takes it. */
 static void take_until(sim_member *m, uint64_t deadline) {
   lmp_err e = LMP_OK;
@@ -135,6 +144,7 @@ static void a_lock(void) {
 static void held_by_q(void) {
   bool abandoned;
   a_lock();
+  world_w.waited = now()->lock;
   if (lmp_lock_acquire(&sim_k.m[SIM_Q].me, lock(), LMP_NOWAIT, &abandoned)) sim_fail("set-up");
   now()->inside = SIM_Q + 1;
 }
@@ -215,6 +225,9 @@ const scene lock_scenes[] = {
     {"lock_held", held_by_q, {once, once, release}, V | P | Q, false},
     {"lock_held_soon", held_by_q, {soon, once, release}, V | P | Q, false},
     {"lock_held_starved", held_by_q, {once, once, release_greedy}, V | P | Q, false},
+    {"wait_lock", held_by_q, {wait_lock, once, release}, V | P | Q, false},
+    {"wait_lock_two", held_by_q, {wait_lock, wait_lock, release}, V | P | Q, false},
+    {"wait_lock_poll", held_by_q, {poll_lock, once, release}, V | P | Q, false},
     {"rlock", an_rlock, {deep, once, deep}, V | P, false},
     {"cond", a_cond, {take, give_one}, V | P, false},
     {"cond_two", a_bound_cond, {take, give_one, take}, V | P | Q, false},

@@ -102,6 +102,20 @@ static void take_give_twice(sim_member *m) {
   take_give(m);
   take_give(m);
 }
+/* By waiting for it with others first. */
+static void wait_take(sim_member *m, bool polls) {
+  do {
+    world_wait(m, thing(), polls);
+  } while (take(m, LMP_NOWAIT));
+}
+static void any_one(sim_member *m) { wait_take(m, false); }
+static void poll_one(sim_member *m) { wait_take(m, true); }
+static void any_give(sim_member *m) {
+  any_one(m);
+  give(m);
+}
+static void any_event(sim_member *m) { world_wait(m, thing(), false); }
+static void poll_event(sim_member *m) { world_wait(m, thing(), true); }
 static void take_now(sim_member *m) {
   if (take(m, LMP_NOWAIT) == LMP_OK) give(m);
 }
@@ -391,6 +405,7 @@ static void begin(lmp_handle h, uint32_t initial) {
   now()->h = h;
   now()->initial = initial;
   world_w.objects = 1;
+  world_w.waited = h;
   world_share(h);
 }
 
@@ -518,6 +533,11 @@ const scene sem_scenes[] = {
     {"bounded_leave", b_one, {take_leave, take_give}, VICTIM_V | VICTIM_P, false},
     {"bounded_make", r_nothing, {make_bounded, make_bounded}, VICTIM_V, false},
     {"bounded_reuse", b_dead, {reuse_block, abandon_q}, VICTIM_V | VICTIM_P, false},
+    {"wait_sem", s_zero, {any_one, take_one, give_two}, VICTIM_V | VICTIM_Q, false},
+    {"wait_sem_poll", s_zero, {poll_one, give_one}, VICTIM_V | VICTIM_P, false},
+    {"wait_bounded", b_held, {give_one, any_give, take_give}, VICTIM_V | VICTIM_P, false},
+    {"wait_event", e_clear, {any_event, wait_event, set_event}, VICTIM_V | VICTIM_Q, false},
+    {"wait_event_poll", e_clear, {poll_event, set_event}, VICTIM_V | VICTIM_P, false},
     {"event", e_clear, {wait_event, wait_event, set_event}, VICTIM_V | VICTIM_Q, false},
     {"event_pulse", e_clear, {wait_event, wait_event, pulse_event}, VICTIM_V | VICTIM_Q, false},
     {"event_sets", e_clear, {set_event, wait_event, set_event}, VICTIM_V | VICTIM_Q, false},

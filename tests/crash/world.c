@@ -8,6 +8,7 @@
 #include "channel/pipe.h"
 #include "channel/segment.h"
 #include "check.h"
+#include "sync/wait_any.h"
 
 #define INBOX_BYTES 2048u
 #define INBOX_MESSAGES 8u
@@ -158,6 +159,9 @@ static bool waits_for_any(const uint32_t *word) {
 }
 
 static bool waits_rightly(void) {
+  uint64_t *flag;
+  lmp_obj *waited = world_w.waited.obj ? world_obj(world_w.waited) : NULL;
+  if (waited && kind_of(waited)->kind->watch(&checker()->me, waited, &flag)) return false;
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
     if (!world_w.q[i].obj) continue;
     const lmp_obj *o = world_obj(world_w.q[i]);
@@ -244,6 +248,12 @@ static void relieve(void) {
     const world_kind *kind = o ? kind_of(o) : NULL;
     if (!kind) continue;
     kind->relieve(o, &sim_k.m[k]);
+    return;
+  }
+  for (unsigned k = 0; k < SIM_M && world_w.waited.obj; k++) {
+    const sim_member *s = &sim_k.m[k];
+    if (s->state != SIM_SLEEPING || !waits_for_any(s->words[0].word)) continue;
+    kind_of(world_obj(world_w.waited))->relieve(world_obj(world_w.waited), s);
     return;
   }
   for (unsigned i = 0; i < WORLD_QUEUES; i++) {
@@ -378,6 +388,24 @@ static uint32_t check_pipe(void) {
     if (world_w.q[i].obj && !lmp_obj_get(a, world_w.q[i])) world_w.q[i] = (lmp_handle){0, 0};
   }
   return n;
+}
+
+/* -- waiting for several ------------------------------------------------------------------------- */
+
+/* Memory of its own: a killed member frees nothing. */
+void world_wait(sim_member *m, lmp_obj *o, bool polls) {
+  static lmp_source src[SIM_MEMBERS][2];
+  static lmp_pollfd fds[SIM_MEMBERS][4];
+  unsigned i = (unsigned)(m - sim_k.m);
+  lmp_waiter w = {.src = src[i], .cap = 2, .fds = fds[i], .capfds = 4};
+  lmp_err e;
+  if (!lmp_waiter_obj(&w, o) || (polls && !lmp_waiter_fd(&w, SIM_IDLE_FD)))
+    sim_fail("the list of a wait");
+  do {
+    e = lmp_wait_any(&m->me, &w, LMP_FOREVER);
+  } while (e == LMP_E_INTR);
+  if (e) sim_fail("wait");
+  if (!src[i][0].ready) sim_fail("a wait says that something is ready, and nothing is");
 }
 
 /* -- all of it ---------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ typedef struct world {
   lmp_handle ends[2];         /* of the scene's pipe; its streams are queues 0 and 1 */
   lmp_handle fresh;           /* a queue that the scene makes in the middle; nobody closes it */
   bool itself;                /* the first end is only sent to itself */
+  lmp_handle waited;          /* an object, no queue, that members wait for with others */
   uint64_t block;         /* a block of the scene; the checker's: putters to queue 0 wait for it */
   uint32_t slot, gen;     /* a process slot of the scene */
   bool put_ok[WORLD_IDS]; /* put returned that it is in */
@@ -74,6 +75,9 @@ lmp_obj *world_obj(lmp_handle h);
 lmp_err world_put(sim_member *m, unsigned q, unsigned id, size_t size, lmp_handle named,
                   uint64_t deadline);
 lmp_err world_get(sim_member *m, unsigned q, uint32_t max, uint64_t deadline);
+
+/* world_wait: waits until `o`, which is world_w.waited, or the idle descriptor is ready. */
+void world_wait(sim_member *m, lmp_obj *o, bool polls);
 
 /* world_finish: after all players stopped: buries and reaps, looks after who sleeps, checks the arena
  * and the ledger, and goes on using it. Violations go to sim_fail. */
