@@ -84,6 +84,8 @@ static void poll_first(sim_member *m) {
   } while (e == LMP_E_INTR);
   if (e) sim_fail("poll");
 }
+static void any_first(sim_member *m) { world_wait(m, world_obj(FIRST), false); }
+static void any_first_polled(sim_member *m) { world_wait(m, world_obj(FIRST), true); }
 static void deafen(sim_member *m) {
   lmp_conn_deafen(&m->me, world_obj(FIRST));
   if (!lmp_queue_closed(world_obj(world_w.q[0]))) sim_fail("a deaf end's stream is open");
@@ -178,6 +180,9 @@ const scene pipe_scenes[] = {
     {"pipe_hold", p_close, {close_second, receive_one, hold_second}, V | Q, false},
     {"pipe_hold_sent", p_sent, {close_second, hold_second, collect}, V | P | Q, false},
     {"pipe_poll", p_poll, {poll_first, receive_one, send_one}, V | P, false},
+    {"wait_conn", p_poll, {any_first, receive_one, send_one}, V | P, false},
+    {"wait_conn_poll", p_poll, {any_first_polled, receive_one, send_one}, V | P, false},
+    {"wait_conn_close", p_close, {close_second, any_first}, V | P, false},
     {"pipe_deafen", p_readers, {deafen, send_twice, receive_two}, V | P, false},
     {"pipe_new", p_none, {make, collect}, V | P, false},
     {"pipe_new_two", p_none, {make, make, collect}, V | P, false},
