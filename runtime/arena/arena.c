@@ -86,6 +86,7 @@ void lmp_arena_format(lmp_arena *a, void *base, uint64_t size, const lmp_arena_c
 }
 
 static lmp_err arena_try(lmp_arena *a, const lmp_arena_config *c) {
+  if (c->memory / LMP_SPAN > UINT32_MAX) return LMP_E_NOMEM;
   uint64_t size = lmp_arena_size(c);
   void *base;
   lmp_err e = lmp_os_memfd("luamp", size, true, &a->fd);
@@ -111,7 +112,7 @@ lmp_err lmp_arena_create(lmp_arena *a, const lmp_arena_config *config) {
   *a = (lmp_arena){.fd = -1, .life_fd = -1, .cpus = lmp_os_cpus()};
   if (c.memory < LMP_ARENA_LEAST) return LMP_E_INVAL;
   lmp_err e = arena_try(a, &c);
-  while (e == LMP_E_NOMEM && c.memory / 2 >= LMP_ARENA_LEAST) {
+  while (e == LMP_E_NOMEM && c.shrink && c.memory / 2 >= LMP_ARENA_LEAST) {
     c.memory /= 2;
     e = arena_try(a, &c);
   }

@@ -71,6 +71,7 @@ typedef struct lmp_arena {
 /* Sizes of a new arena; zero takes the default. */
 typedef struct lmp_arena_config {
   uint64_t memory; /* bytes for messages and objects' data */
+  bool shrink;     /* less will do */
   uint32_t nproc, nctx, nbell, nobj;
 } lmp_arena_config;
 
@@ -104,8 +105,8 @@ static inline bool lmp_interrupted(const lmp_arena *a) {
 #define LMP_ARENA_LEAST (UINT64_C(1) << 20)
 
 /* lmp_arena_create: a new arena, mapped, with nobody in it. Where the address space or the file size is
- * limited, `memory` is halved until it fits. LMP_E_INVAL: less than the least; LMP_E_NOMEM,
- * LMP_E_SYSTEM: the system refused. */
+ * limited, `memory` is halved until it fits, if it may shrink. LMP_E_INVAL: less than the least; LMP_E_NOMEM: it
+ * does not fit; LMP_E_SYSTEM: the system refused. */
 LMP_NODISCARD lmp_err lmp_arena_create(lmp_arena *a, const lmp_arena_config *config);
 /* lmp_arena_format: lays the empty tables out in `base`, `size` bytes of zeros; the tests use it on
  * plain memory. */

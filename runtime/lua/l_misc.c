@@ -63,6 +63,7 @@ static int misc_configure(lua_State *L) {
                         luaL_tolstring(L, -1, NULL), (lua_Integer)LMP_ARENA_LEAST);
     }
     st->memory = memory;
+    st->memory_from = "configure";
   }
   return 0;
 }

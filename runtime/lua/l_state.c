@@ -90,6 +90,7 @@ static void memory_from_environment(lua_State *L, l_state *st) {
   if (!text) return;
   lua_pushstring(L, text);
   st->memory = l_size(L, -1, "LUAMP_MEMORY");
+  st->memory_from = "LUAMP_MEMORY";
   lua_pop(L, 1);
 }
 
@@ -97,10 +98,23 @@ lmp_family *l_family(lua_State *L, l_state *st) {
   if (LMP_LIKELY(st->f != NULL)) return st->f;
   if (st->memory == 0) memory_from_environment(L, st);
   uint64_t memory = st->memory ? st->memory : lmp_os_memory() / 2;
-  lmp_err e = lmp_family_new(memory, log_level(L), &st->f);
+  lmp_err e = lmp_family_new(memory, st->memory == 0, log_level(L), &st->f);
   if (e == LMP_E_INVAL) {
     luaL_error(L, "a memory limit of %I bytes is too small: luamp needs %I", (lua_Integer)memory,
                (lua_Integer)LMP_ARENA_LEAST);
+  }
+  if (e == LMP_E_NOMEM && st->memory) {
+    luaL_error(L,
+               "cannot have a memory limit of %I bytes (%s): more than this process may map (see "
+               "ulimit -v, -f)",
+               (lua_Integer)memory, st->memory_from);
+  }
+  if (e == LMP_E_NOMEM) {
+    lmp_arena_config least = {.memory = LMP_ARENA_LEAST};
+    luaL_error(L,
+               "cannot make the family's shared memory: this process may not map as much as %I "
+               "bytes (see ulimit -v, -f)",
+               (lua_Integer)lmp_arena_size(&least));
   }
   if (e) l_raise(L, "cannot make the family's shared memory", e);
   st->f->a.interrupted = interrupted;

@@ -19,8 +19,9 @@ typedef struct l_exit {
 
 /* One for each main Lua state in which the module was opened: a userdata in the registry. */
 typedef struct l_state {
-  lmp_family *f;   /* NULL until the first object */
-  uint64_t memory; /* limit for the family to be made */
+  lmp_family *f;           /* NULL until the first object */
+  uint64_t memory;         /* limit for the family to be made; 0: the default */
+  const char *memory_from; /* who set it */
   l_codec *codec;
   lmp_inbox inbox;
   size_t nhandles;    /* open handle userdata of this state */

@@ -222,8 +222,8 @@ static lmp_err family_enter(lmp_family *f) {
   return e;
 }
 
-lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **out) {
-  lmp_arena_config config = {.memory = memory};
+lmp_err lmp_family_new(uint64_t memory, bool shrink, lmp_log_level log, lmp_family **out) {
+  lmp_arena_config config = {.memory = memory, .shrink = shrink};
   lmp_family *f = calloc(1, sizeof *f);
   if (!f) return LMP_E_NOMEM;
   lmp_err e = lmp_arena_create(&f->a, &config);

@@ -88,8 +88,10 @@ extern const lmp_kind *const lmp_kinds[LMP_KIND_COUNT];
 /* -- families (family.c) ------------------------------------------------------------------------- */
 
 /* lmp_family_new: a new family with the calling process, named `MainProcess`, as its main one.
- * `memory`: the limit of its shared memory. LMP_E_INVAL: too small; LMP_E_NOMEM, LMP_E_SYSTEM. */
-LMP_NODISCARD lmp_err lmp_family_new(uint64_t memory, lmp_log_level log, lmp_family **f);
+ * `memory`: the limit of its shared memory; with `shrink` it takes less where that does not fit. LMP_E_INVAL: too
+ * small; LMP_E_NOMEM, LMP_E_SYSTEM. */
+LMP_NODISCARD lmp_err lmp_family_new(uint64_t memory, bool shrink, lmp_log_level log,
+                                     lmp_family **f);
 /* lmp_family_free: leaves the family and frees *f; the calling thread is the only one in it. */
 void lmp_family_free(lmp_family *f);
 

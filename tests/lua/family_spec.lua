@@ -103,6 +103,26 @@ describe("the memory limit", function()
     end
   end)
 
+  it("is had as it was set, or not at all; only the default is as much as fits", function()
+    if support.sanitized() then return pending("sanitizers need the address space") end
+    local wrapper = support.write('#!/bin/sh\nulimit -v "$ADDRESSES"\nexec ' .. support.quote(support.lua) .. ' "$@"\n')
+    os.execute("chmod +x " .. wrapper)
+    local function run(text, kib, memory)
+      return support.run(text .. " print(mp.stats().limit)", {exe = wrapper, env = {ADDRESSES = kib, LUAMP_MEMORY = memory}})
+    end
+    local fits = run("", 800000)
+    assert.equal(0, fits.status, fits.err)
+    assert.is_true(tonumber(fits.out) > MB)
+    local configured = run("mp.configure{memory = '900M'}", 800000)
+    assert.matches("cannot have a memory limit of 943718400 bytes (configure)", configured.err, 1, true)
+    assert.equal("", configured.out)
+    assert.matches("memory limit of 943718400 bytes (LUAMP_MEMORY)", run("", 800000, "900M").err, 1, true)
+    assert.matches("may not map as much", run("", 100000).err, 1, true)
+    for _, huge in ipairs{"99999G", "4000000000G"} do
+      assert.matches("cannot have a memory limit", run("", "unlimited", huge).err, 1, true)
+    end
+  end)
+
   it("is set by LUAMP_MEMORY, and configure goes before that", function()
     local env = {env = {LUAMP_MEMORY = "48M"}}
     assert.equal(48 * MB .. "\n", support.output("print(mp.stats().limit)", env))

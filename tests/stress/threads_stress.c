@@ -319,7 +319,7 @@ static void at_rest(lmp_me *me) {
 int main(int argc, char **argv) {
   stress_options o = stress_start(argc, argv);
   lmp_me *me;
-  must(lmp_family_new(MEMORY, LMP_LOG_NONE, &family) == LMP_OK);
+  must(lmp_family_new(MEMORY, false, LMP_LOG_NONE, &family) == LMP_OK);
   must(lmp_family_me(family, &me) == LMP_OK);
   for (uint32_t i = 0; i < SHARED; i++) {
     must(lmp_queue_new(me, NULL, 0, bounds[i], &shared[i]) == LMP_OK);

@@ -81,7 +81,7 @@ static rlim_t mapped(void) {
 }
 
 static uint64_t create_and_use(void) {
-  lmp_arena_config config = {.memory = KIB * MIB, .nobj = 64};
+  lmp_arena_config config = {.memory = KIB * MIB, .shrink = true, .nobj = 64};
   lmp_arena a;
   lmp_me me;
   uint32_t slot;
@@ -111,7 +111,7 @@ static void under_file_limit(void) {
 }
 
 static void under_no_room(void) {
-  lmp_arena_config config = {.memory = KIB * MIB};
+  lmp_arena_config config = {.memory = KIB * MIB, .shrink = true};
   lmp_arena a;
   limit(RLIMIT_FSIZE, 512 * KIB);
   must(lmp_arena_create(&a, &config) == LMP_E_NOMEM);

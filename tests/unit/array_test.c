@@ -249,7 +249,7 @@ static void test_names_end_with_their_maker(void **state) {
   lmp_shm shm;
   char name[4][64];
   (void)state;
-  assert_int_equal(lmp_family_new(4 * MIB, LMP_LOG_NONE, &f), LMP_OK);
+  assert_int_equal(lmp_family_new(4 * MIB, false, LMP_LOG_NONE, &f), LMP_OK);
   for (int i = 0; i < 4; i++) {
     snprintf(name[i], sizeof name[i], "luamp-end-%d-%d", i, (int)getpid());
     assert_int_equal(lmp_os_shm_create(name[i], 10, &shm), LMP_OK);

@@ -12,7 +12,7 @@ typedef struct kin {
 } kin;
 
 static void kin_open(kin *k) {
-  assert_int_equal(lmp_family_new(8 * MIB, LMP_LOG_NONE, &k->f), LMP_OK);
+  assert_int_equal(lmp_family_new(8 * MIB, false, LMP_LOG_NONE, &k->f), LMP_OK);
   assert_int_equal(lmp_family_me(k->f, &k->me), LMP_OK);
   k->word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   assert_true(k->word != MAP_FAILED);
@@ -492,7 +492,7 @@ static void test_families_are_apart(void **state) {
   assert_int_equal(lmp_family_me(b.f, &b.me), LMP_OK);
   kin_close(&b);
   lmp_family *f;
-  assert_int_equal(lmp_family_new(1000, LMP_LOG_NONE, &f), LMP_E_INVAL);
+  assert_int_equal(lmp_family_new(1000, false, LMP_LOG_NONE, &f), LMP_E_INVAL);
 }
 
 int main(void) {
