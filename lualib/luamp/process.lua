@@ -118,11 +118,14 @@ local function check_limits(limits)
       bad(4, "unknown limit '%s' of a Process (memory, cpu or files expected)", tostring(key))
     end
     if key ~= "memory" and (math.type(value) ~= "integer" or value <= 0) then
-      bad(4, "bad limit '%s' of a Process (positive integer expected, got %s)", key, tostring(value))
+      bad(4, "bad limit '%s' of a Process (positive integer expected, got %s)", key, shown(value))
     end
-    checked[key] = key == "memory" and core.size(value, "limits.memory") or value
-    if checked[key] <= 0 then
-      bad(4, "bad limit '%s' of a Process (a size of at least 1 expected, got %s)", key, shown(value))
+    checked[key] = value
+    if key == "memory" then
+      checked[key] = core.size(value)
+      if not checked[key] or checked[key] <= 0 then
+        bad(4, "bad limit 'memory' of a Process (a size of at least 1 expected, got %s)", shown(value))
+      end
     end
   end
   return checked
@@ -344,8 +347,11 @@ function Process:start()
   check_method(method, "start method in 'start'", 2)
   method_fixed = true
   rawset(self, METHOD, method)
-  core.fork(rawget(self, NAME), rawget(self, DAEMON), rawget(self, DETACHED), rawget(self, LIMITS),
+  local failed = core.fork(rawget(self, NAME), rawget(self, DAEMON), rawget(self, DETACHED), rawget(self, LIMITS),
     core.any_handle() and reach_of(self), child_main, self) -- sets HANDLE and STATE
+  if failed then
+    bad(2, "'start': %s", failed)
+  end
   return self
 end
 

@@ -256,7 +256,7 @@ static void complete(lua_State *L) {
   if (status != LUA_OK) lua_error(L);
 }
 
-/* core.fork(name, daemon, detached, limits, reach, child_main, instance) */
+/* core.fork(name, daemon, detached, limits, reach, child_main, instance) -> what went wrong, if anything */
 static int core_fork(lua_State *L) {
   l_state *st = lua_touserdata(L, lua_upvalueindex(1));
   lmp_start s = {.daemon = lua_toboolean(L, 2), .detached = lua_toboolean(L, 3)};
@@ -286,12 +286,17 @@ static int core_fork(lua_State *L) {
   lua_pushliteral(L, "started");        /* 13 */
   lmp_err e = lmp_process_fork(st->f, &s, &h, &in_child);
   if (e == LMP_E_REFUSED) {
-    return luaL_error(L,
-                      "cannot start process '%s' by fork: this process has several threads"
-                      " (use start method 'spawn' or 'forkserver')",
-                      s.name);
+    lua_pushfstring(L,
+                    "cannot start process '%s' by fork: this process has several threads"
+                    " (use start method 'spawn' or 'forkserver')",
+                    s.name);
+    return 1;
   }
-  if (e) return l_raise(L, lua_pushfstring(L, "cannot start process '%s'", s.name), e);
+  if (e) {
+    const char *why = e == LMP_E_SYSTEM ? strerror(errno) : lmp_err_text(e);
+    lua_pushfstring(L, "cannot start process '%s': %s", s.name, why);
+    return 1;
+  }
   if (in_child) {
     drop_pending_hook(L, st, lua_tothread(L, 11));
     if (lmp_os_set_limits(&s.limits))
@@ -492,7 +497,9 @@ static int core_address(lua_State *L) {
 }
 
 static int core_size(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)l_size(L, 1, luaL_checkstring(L, 2)));
+  uint64_t size;
+  if (!l_is_size(L, 1, &size)) return 0;
+  lua_pushinteger(L, (lua_Integer)size);
   return 1;
 }
 

@@ -219,7 +219,7 @@ static uint64_t unit_of(char c) {
   }
 }
 
-uint64_t l_size(lua_State *L, int idx, const char *what) {
+bool l_is_size(lua_State *L, int idx, uint64_t *size) {
   lua_Number n = -1;
   if (lua_type(L, idx) == LUA_TNUMBER) {
     n = lua_tonumber(L, idx);
@@ -230,12 +230,19 @@ uint64_t l_size(lua_State *L, int idx, const char *what) {
     bool good = end != text && unit_of(*end) != 0 && (*end == 0 || end[1] == 0);
     n = good ? n * (lua_Number)unit_of(*end) : -1;
   }
-  if (!(n >= 0 && n <= 0x1p62 && n == floor(n))) {
+  if (!(n >= 0 && n <= 0x1p62 && n == floor(n))) return false;
+  *size = (uint64_t)n;
+  return true;
+}
+
+uint64_t l_size(lua_State *L, int idx, const char *what) {
+  uint64_t size = 0;
+  if (!l_is_size(L, idx, &size)) {
     const char *type = luaL_typename(L, idx);
     luaL_error(L, "%s: not a size in whole bytes: %s (%s)", what, luaL_tolstring(L, idx, NULL),
                type);
   }
-  return (uint64_t)n;
+  return size;
 }
 
 void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,

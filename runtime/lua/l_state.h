@@ -119,6 +119,8 @@ bool l_options(lua_State *L, int arg, const char *const *names);
 const char *l_opt_name(lua_State *L, int arg, size_t *len);
 /* l_size: a number of bytes, or a text such as "512M". Raises. */
 uint64_t l_size(lua_State *L, int idx, const char *what);
+/* l_is_size: the same, raises nothing; false: it is no size. */
+bool l_is_size(lua_State *L, int idx, uint64_t *size);
 
 /* Makers of the module's parts: each adds to the module table at the top of the stack; the closures
  * have the l_state userdata, at index `st`, as their first upvalue. */

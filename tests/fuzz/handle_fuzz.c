@@ -194,7 +194,7 @@ static void open_state(void) {
   luaL_requiref(L, "luamp", luaopen_luamp, 0);
   lua_settop(L, 0);
   st = l_state_get(L);
-  must(lmp_family_new(UINT64_C(4) << 20, LMP_LOG_NONE, &st->f) == LMP_OK);
+  must(lmp_family_new(UINT64_C(4) << 20, false, LMP_LOG_NONE, &st->f) == LMP_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

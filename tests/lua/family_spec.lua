@@ -105,10 +105,12 @@ describe("the memory limit", function()
 
   it("is had as it was set, or not at all; only the default is as much as fits", function()
     if support.sanitized() then return pending("sanitizers need the address space") end
-    local wrapper = support.write('#!/bin/sh\nulimit -v "$ADDRESSES"\nexec ' .. support.quote(support.lua) .. ' "$@"\n')
+    local wrapper = support.write('#!/bin/sh\nulimit -v "$ADDRESSES"\nexec ' ..
+      support.quote(support.lua) .. ' "$@"\n')
     os.execute("chmod +x " .. wrapper)
     local function run(text, kib, memory)
-      return support.run(text .. " print(mp.stats().limit)", {exe = wrapper, env = {ADDRESSES = kib, LUAMP_MEMORY = memory}})
+      return support.run(text .. " print(mp.stats().limit)", {exe = wrapper, env =
+        {ADDRESSES = kib, LUAMP_MEMORY = memory}})
     end
     local fits = run("", 800000)
     assert.equal(0, fits.status, fits.err)

@@ -148,6 +148,16 @@ describe("the limits of a process", function()
     raises(with{files = true}, "files")
     raises(with(42), "limits", "number")
     raises(with("512M"), "limits", "string")
+    raises(with{files = "3"}, "files", "got string '3'")
     assert.same({}, mp.active_children())
+  end)
+
+  it("are refused at the line of the caller", function()
+    local source = debug.getinfo(1, "S").short_src
+    for _, limits in ipairs{{memory = "lots"}, {files = "3"}, {disk = 1}} do
+      local line = debug.getinfo(1, "l").currentline + 1
+      local message = raises(function() mp.Process{target = print, limits = limits} end, "Process")
+      assert.equal(("%s:%d: "):format(source, line), message:match("^.-:%d+: "))
+    end
   end)
 end)
