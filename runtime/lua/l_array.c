@@ -397,21 +397,12 @@ void l_index_function(lua_State *L, int st, uint32_t kind, lua_CFunction f) {
   lua_pop(L, 2);
 }
 
-/* A closure for each name, so that messages have the one that was called. */
-static void constructor(lua_State *L, int st, lua_CFunction f, const char *const *names) {
-  for (; *names; names++) {
-    lua_pushvalue(L, st);
-    lua_pushcclosure(L, f, 1);
-    lua_setfield(L, -2, *names);
-  }
-}
-
 void l_array_funcs(lua_State *L, int st) {
   static const char *const values[] = {"Value", "value", "RawValue", "raw_value", NULL};
   static const char *const arrays[] = {"Array", "array", "RawArray", "raw_array", NULL};
   l_metatable(L, st, LMP_KIND_VALUE, "Value", value_meth, value_meta);
   l_index_function(L, st, LMP_KIND_VALUE, v_index);
-  constructor(L, st, value_new, values);
+  l_constructor(L, st, value_new, values);
   l_metatable(L, st, LMP_KIND_ARRAY, "Array", array_meth, array_meta);
   lua_getiuservalue(L, st, L_UV_METAS);
   lua_rawgeti(L, -1, LMP_KIND_ARRAY);
@@ -420,5 +411,5 @@ void l_array_funcs(lua_State *L, int st) {
   luaL_setfuncs(L, l_bulk_meth, 1);
   lua_pop(L, 3);
   l_index_function(L, st, LMP_KIND_ARRAY, a_index);
-  constructor(L, st, array_new, arrays);
+  l_constructor(L, st, array_new, arrays);
 }

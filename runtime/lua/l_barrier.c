@@ -213,9 +213,5 @@ void l_barrier_funcs(lua_State *L, int st) {
   lua_pushcclosure(L, b_index, 2);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 2);
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, barrier_new, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "Barrier");
-  lua_setfield(L, -2, "barrier");
+  l_constructor(L, st, barrier_new, (const char *[]){"Barrier", "barrier", NULL});
 }

@@ -522,6 +522,7 @@ static void metatable(lua_State *L, int st, uint32_t kind, const luaL_Reg *meta)
     push_upvalues(L, st, kind, methods);
     lua_pushvalue(L, methods + 1);
     luaL_setfuncs(L, dict_meth, 4);
+    l_name_methods(L, "Dict", dict_meth);
     lua_pop(L, 1);
   }
   lua_newtable(L);

@@ -72,9 +72,5 @@ static const luaL_Reg event_meta[] = {
 
 void l_event_funcs(lua_State *L, int st) {
   l_metatable(L, st, LMP_KIND_EVENT, "Event", event_meth, event_meta);
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, event_new, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "Event");
-  lua_setfield(L, -2, "event");
+  l_constructor(L, st, event_new, (const char *[]){"Event", "event", NULL});
 }

@@ -295,7 +295,7 @@ static const luaL_Reg object_meta[] = {
 
 /* The type of objects of `kind`, made by `maker` under two names. */
 static void type_new(lua_State *L, int st, uint32_t kind, lua_CFunction maker,
-                     const char *const names[2]) {
+                     const char *const *names) {
   l_metatable(L, st, kind, lmp_kinds[kind]->name, lock_meth, object_meta);
   if (kind == LMP_KIND_CONDITION) {
     lua_getiuservalue(L, st, L_UV_METAS);
@@ -303,17 +303,15 @@ static void type_new(lua_State *L, int st, uint32_t kind, lua_CFunction maker,
     lua_getfield(L, -1, "__index");
     lua_pushvalue(L, st);
     luaL_setfuncs(L, condition_meth, 1);
+    l_name_methods(L, "Condition", condition_meth);
     lua_pop(L, 3);
   }
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, maker, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, names[0]);
-  lua_setfield(L, -2, names[1]);
+  l_constructor(L, st, maker, names);
 }
 
 void l_lock_funcs(lua_State *L, int st) {
-  type_new(L, st, LMP_KIND_LOCK, lock_new, (const char *[]){"Lock", "lock"});
-  type_new(L, st, LMP_KIND_RLOCK, rlock_new, (const char *[]){"RLock", "rlock"});
-  type_new(L, st, LMP_KIND_CONDITION, condition_new, (const char *[]){"Condition", "condition"});
+  type_new(L, st, LMP_KIND_LOCK, lock_new, (const char *[]){"Lock", "lock", NULL});
+  type_new(L, st, LMP_KIND_RLOCK, rlock_new, (const char *[]){"RLock", "rlock", NULL});
+  type_new(L, st, LMP_KIND_CONDITION, condition_new,
+           (const char *[]){"Condition", "condition", NULL});
 }

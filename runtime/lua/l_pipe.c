@@ -312,9 +312,5 @@ void l_pipe_funcs(lua_State *L, int st) {
   lua_pushcclosure(L, conn_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 2);
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, pipe_new, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "Pipe");
-  lua_setfield(L, -2, "pipe");
+  l_constructor(L, st, pipe_new, (const char *[]){"Pipe", "pipe", NULL});
 }

@@ -264,14 +264,8 @@ static const luaL_Reg queue_meta[] = {
 };
 
 void l_queue_funcs(lua_State *L, int st) {
-  static const char *const names[] = {"Queue",          "queue",       "JoinableQueue",
-                                      "joinable_queue", "SimpleQueue", "simple_queue"};
+  static const char *const names[] = {
+      "Queue", "queue", "JoinableQueue", "joinable_queue", "SimpleQueue", "simple_queue", NULL};
   l_metatable(L, st, LMP_KIND_QUEUE, "Queue", queue_meth, queue_meta);
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, queue_new, 1);
-  for (size_t i = 0; i < LMP_COUNT(names); i++) {
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, names[i]);
-  }
-  lua_pop(L, 1);
+  l_constructor(L, st, queue_new, names);
 }

@@ -155,18 +155,10 @@ static const luaL_Reg sem_meta[] = {
     {NULL, NULL},
 };
 
-static void constructor(lua_State *L, int st, lua_CFunction f, const char *name,
-                        const char *lower) {
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, f, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, name);
-  lua_setfield(L, -2, lower);
-}
-
 void l_semaphore_funcs(lua_State *L, int st) {
   l_metatable(L, st, LMP_KIND_SEMAPHORE, "Semaphore", semaphore_meth, sem_meta);
   l_metatable(L, st, LMP_KIND_BOUNDED, "BoundedSemaphore", bounded_meth, sem_meta);
-  constructor(L, st, semaphore_new, "Semaphore", "semaphore");
-  constructor(L, st, bounded_new, "BoundedSemaphore", "bounded_semaphore");
+  l_constructor(L, st, semaphore_new, (const char *[]){"Semaphore", "semaphore", NULL});
+  l_constructor(L, st, bounded_new,
+                (const char *[]){"BoundedSemaphore", "bounded_semaphore", NULL});
 }

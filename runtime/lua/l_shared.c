@@ -450,9 +450,5 @@ static const luaL_Reg shared_meta[] = {
 void l_shared_funcs(lua_State *L, int st) {
   l_metatable(L, st, LMP_KIND_SHARED, "SharedMemory", shared_meth, shared_meta);
   l_index_function(L, st, LMP_KIND_SHARED, sm_index);
-  lua_pushvalue(L, st);
-  lua_pushcclosure(L, shared_new, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "SharedMemory");
-  lua_setfield(L, -2, "shared_memory");
+  l_constructor(L, st, shared_new, (const char *[]){"SharedMemory", "shared_memory", NULL});
 }

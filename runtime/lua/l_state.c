@@ -245,6 +245,28 @@ uint64_t l_size(lua_State *L, int idx, const char *what) {
   return size;
 }
 
+/* A closure for each name, so that messages have the one that was called. */
+void l_constructor(lua_State *L, int st, lua_CFunction f, const char *const *names) {
+  for (; *names; names++) {
+    lua_pushvalue(L, st);
+    lua_pushcclosure(L, f, 1);
+    lua_setfield(L, -2, *names);
+  }
+}
+
+/* Enters the methods, in the table at the top, where messages and tracebacks of Lua look for the name of a
+ * function that was not called by a name: two levels deep in the table of loaded modules. */
+void l_name_methods(lua_State *L, const char *kind, const luaL_Reg *methods) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  luaL_getsubtable(L, -1, "luamp.methods");
+  for (; methods->name; methods++) {
+    lua_pushfstring(L, "%s:%s", kind, methods->name);
+    lua_getfield(L, -4, methods->name);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 2);
+}
+
 void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *meta) {
   /* Who comes first, and into a table that need not grow, is found first: __index is what is looked up at
@@ -257,6 +279,7 @@ void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const lu
   lua_newtable(L);
   lua_pushvalue(L, st);
   luaL_setfuncs(L, methods, 1);
+  l_name_methods(L, name, methods);
   lua_setfield(L, -2, "__index");
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");

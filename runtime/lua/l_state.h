@@ -140,6 +140,10 @@ void l_wait_funcs(lua_State *L, int st);
 void l_process_core(lua_State *L, int st);
 /* l_pool_core: adds what lualib/luamp/pool.lua needs to the table at the top. */
 void l_pool_core(lua_State *L, int st);
+/* l_constructor: adds `f` to the table at the top under all `names`, which end with NULL. */
+void l_constructor(lua_State *L, int st, lua_CFunction f, const char *const *names);
+/* l_name_methods: makes the methods, in the table at the top, known by name to messages and tracebacks. */
+void l_name_methods(lua_State *L, const char *kind, const luaL_Reg *methods);
 /* l_metatable: makes and registers the metatable of a kind: methods, then metamethods. */
 void l_metatable(lua_State *L, int st, uint32_t kind, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *meta);

@@ -10,6 +10,28 @@ local get, join, raises = support.get, support.join, support.raises
 
 local nan = 0 / 0
 
+describe("the message of a wrong argument", function()
+  it("names what was called, under the name that it was called by", function()
+    for _, name in ipairs{"Queue", "queue", "JoinableQueue", "SimpleQueue", "Lock", "lock", "RLock", "Condition",
+      "Semaphore", "bounded_semaphore", "Barrier", "Event", "Pipe"} do
+      local _, message = pcall(mp[name], -1)
+      assert.matches("#1 to 'luamp." .. name .. "'", message, 1, true)
+    end
+  end)
+
+  it("names a method that was not called as one", function()
+    local q, lock = mp.Queue(), mp.Lock()
+    for name, f in pairs{["Queue:put"] = function() q.put(q, 1, 0 / 0) end} do
+      assert.matches("'put'", select(2, pcall(f)), 1, true, name)
+    end
+    assert.matches("#3 to 'luamp.methods.Queue:put'", select(2, pcall(q.put, q, 1, 0 / 0)), 1, true)
+    assert.matches("#2 to 'luamp.methods.Lock:acquire'", select(2, pcall(lock.acquire, lock, "x")), 1, true)
+    assert.matches("'luamp.methods.Dict:incr'", select(2, pcall(mp.Dict().incr, mp.Dict())), 1, true)
+    assert.matches("'luamp.methods.Condition:wait'", select(2, pcall(mp.Condition().wait, 5)), 1, true)
+    assert.equal(7, mp.spawn(q.put, q, 7):join() and q:get())
+  end)
+end)
+
 describe("a mistake", function()
   after_each(support.clean)
 
