@@ -31,7 +31,7 @@ for _, key in pairs(keys) do
 end
 
 local Process = {} -- the base class
-local classes = {} -- class -> metatable of its instances
+local classes = setmetatable({}, { __mode = "k" }) -- class -> metatable of its instances
 
 -- Checks --------------------------------------------------------------------------------------------
 
@@ -194,12 +194,27 @@ local function make_metatable(class)
   }
 end
 
+local construct
+
+-- The metatable of a class's instances, or nil. A class that came with a message is new here.
+local function instances_of(class)
+  local mt = classes[class]
+  if not mt and type(class) == "table" then
+    local meta = getmetatable(class)
+    if type(meta) == "table" and rawequal(rawget(meta, "__call"), construct) then
+      mt = make_metatable(class)
+      classes[class] = mt
+    end
+  end
+  return mt
+end
+
 local function blank(class)
   -- With room for all: what start() sets must not fail once the process runs.
   return setmetatable({
     [STATE] = "new", [DAEMON] = false, [DETACHED] = false, [HANDLE] = false, [METHOD] = false,
     [NUMBER] = nil, [IDS] = nil, [NAME] = nil, [TARGET] = nil, [ARGS] = nil, [LIMITS] = nil,
-  }, classes[class])
+  }, instances_of(class))
 end
 
 -- After a fork by others, what was known is the parent's.
@@ -257,7 +272,7 @@ local function from_options(self, options)
   rawset(self, LIMITS, check_limits(options.limits))
 end
 
-local function construct(class, ...)
+function construct(class, ...)
   local self = blank(class)
   if class.init then
     number(self) -- init may ask for the name
@@ -287,7 +302,7 @@ classes[Process] = make_metatable(Process)
 setmetatable(Process, { __call = construct, __name = "Process class" })
 
 function Process:extend(name)
-  if not classes[self] then
+  if not instances_of(self) then
     bad(2, "bad argument #1 to 'extend' (Process class expected, got %s; call it with ':')", type(self))
   end
   if name ~= nil and type(name) ~= "string" then
@@ -432,6 +447,8 @@ end
 
 core.set_wrap(wrap)
 core.callable, core.check_method = callable, check_method
+-- A class travels by value, what makes its instances by this name.
+core.methods["Process:new"] = construct
 
 mp.Process = Process
 mp.process = Process

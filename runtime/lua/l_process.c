@@ -549,4 +549,8 @@ void l_process_core(lua_State *L, int st) {
     lua_setfield(L, -2, key_names[i]);
   }
   lua_setfield(L, -2, "keys");
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  luaL_getsubtable(L, -1, "luamp.methods"); /* see l_name_methods */
+  lua_setfield(L, -3, "methods");
+  lua_pop(L, 1);
 }

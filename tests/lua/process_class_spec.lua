@@ -165,6 +165,27 @@ describe("a process class", function()
     assert.same({}, mp.active_children())
   end)
 
+  it("travels with a function that names it, and is a class there", function()
+    local out = support.output([[
+      Base = mp.Process:extend("Base")
+      function Base:init(x) self.x = x end
+      function Base:run() return self:answer() end
+      function Base:answer() return self.x end
+      local Leaf = Base:extend("Leaf")
+      function Leaf:answer() return Base.answer(self) * 2 end
+      local q = mp.Queue()
+      q:put(function(x)
+        local More = Leaf:extend("More")
+        function More:answer() return Leaf.answer(self) + 1 end
+        return More(x):start():result(), Base(x):start():result(), mp.type(Leaf(x)), Leaf(x).name
+      end)
+      local f = q:get()
+      print(f(20))
+      print(mp.spawn(function() q:put(f) return q:get()(1) end):result())
+    ]])
+    assert.equal("41\t20\tProcess\tProcess-4\n3\t1\tProcess\tProcess-5:4\n", out)
+  end)
+
   it("leaves every name but its own to the script's fields", function()
     local Class = mp.Process:extend("Class")
     local names = {"handle", "state", "name", "target", "args", "ids", "number", "daemon", "detached", "method",
