@@ -182,7 +182,8 @@ static bool on_death(lmp_me *me, uint32_t slot) {
   if (!(word & LMP_BY_SIGNAL) || f->repaired == which) return true;
   f->repaired = which;
   lmp_log(f, LMP_LOG_INFO, "found process '%.*s' (pid %llu) dead; repaired what it left",
-          (int)o->ob_namelen, lmp_obj_name(me->a, o), (unsigned long long)p->pr_pid);
+          (int)o->ob_namelen, lmp_obj_name(me->a, o),
+          (unsigned long long)lmp_process_of(o)->ps_pid);
   return true;
 }
 

@@ -318,7 +318,7 @@ M.own = {
   {name = "an interruption of standard input's chunk", stdin = M.files["spin.lua"],
     expect = {status = "exit 130", err = "lua: interrupted!\n"}},
   {name = "an interruption after the chunk, while its error is printed", program = "bash", "-c",
-    "exec lua -e \"error(('x'):rep(1000000))\" 2> >(head -c 1; kill -INT $$; cat) >/dev/null",
+    "exec lua -e \"error(('x'):rep(1000000))\" >/dev/null 2> >(head -c 1; kill -INT $$; cat)",
     expect = {status = "exit 130"}},
   {name = "another error after an interruption", "caughtfail.lua",
     expect = {status = "exit 1", err = "^lua: caughtfail%.lua:5: later\nstack traceback:\n"}},
