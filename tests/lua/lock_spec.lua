@@ -55,7 +55,7 @@ for kind, make in pairs(kinds) do
       local lock = make{name = "log"}
       assert.matches("^" .. kind .. ": 0x%x+ %(log%)$", tostring(lock))
       assert.equal(kind, mp.type(lock))
-      assert.equal(mp[kind], mp[kind:lower()])
+      assert.equal(kind, mp.type(mp[kind:lower()]()))
       raises(function() make{names = "log"} end, "unknown option 'names'")
       raises(function() make(mp.Queue()) end, "bad argument #1")
       raises(function() make(5) end, "bad argument #1")

@@ -30,7 +30,7 @@ for _, class in ipairs{"Semaphore", "BoundedSemaphore"} do
       assert.matches("^" .. class .. ": .* %(slots%)$", tostring(new(2, {name = "slots"})))
       assert.matches("%(gate%)$", tostring(new{name = "gate"}))
       assert.equal(class, mp.type(new()))
-      assert.equal(new, mp[class:gsub("(%l)(%u)", "%1_%2"):lower()])
+      assert.equal(class, mp.type(mp[class:gsub("(%l)(%u)", "%1_%2"):lower()]()))
     end)
 
     it("acquire takes until none is left, then times out", function()
