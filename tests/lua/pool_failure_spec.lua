@@ -194,16 +194,16 @@ describe("what is too large", function()
     ]], {env = {LUAMP_MEMORY = "16M"}})
     assert.are.equal("", run.err)
     assert.are.equal([[
-false	the task is too large for the family's shared memory
-false	the result is too large for the family's shared memory
-1	true	1	1
-2	true	2	2
-3	false	the result is too large for the family's shared memory
-4	true	4	4
-5	true	5	5
-6	true	6	6
+false the task is too large for the family's shared memory
+false the result is too large for the family's shared memory
+1 true 1 1
+2 true 2 2
+3 false the result is too large for the family's shared memory
+4 true 4 4
+5 true 5 5
+6 true 6 6
 done
-]], run.out)
+]], (run.out:gsub("\t", " ")))
   end)
 end)
 

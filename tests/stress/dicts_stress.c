@@ -223,7 +223,7 @@ static void at_rest(lmp_me *me) {
 int main(int argc, char **argv) {
   stress_options o = stress_start(argc, argv);
   lmp_me *me;
-  must(lmp_family_new(UINT64_C(16) << 20, LMP_LOG_NONE, &family) == LMP_OK);
+  must(lmp_family_new(UINT64_C(16) << 20, false, LMP_LOG_NONE, &family) == LMP_OK);
   must(lmp_family_me(family, &me) == LMP_OK);
   must(lmp_dict_new(me, LMP_KIND_DICT, NULL, 0, &dict) == LMP_OK);
   must(lmp_dict_new(me, LMP_KIND_NAMESPACE, NULL, 0, &names) == LMP_OK);
