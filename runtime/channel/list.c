@@ -80,14 +80,16 @@ bool lmp_list_get(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out, size_t *need
 
 uint64_t lmp_list_changes(const lmp_obj *o) { return lmp_load_acq64(&list_of(o)->ls_change); }
 
-bool lmp_list_copy(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out, uint32_t *n, uint8_t *buf,
-                   size_t cap) {
+bool lmp_list_copy(lmp_me *me, lmp_obj *o, uint32_t i, uint32_t most, lmp_out *out, uint32_t *n,
+                   uint8_t *buf, size_t cap) {
   lmp_list *l = list_of(o);
-  bool fits = true;
   size_t used = 0;
   uint32_t k = 0;
   enter(me, l);
-  for (; k < *n && i + k < l->ls_count; k++) {
+  uint32_t count = i < l->ls_count ? l->ls_count - i : 0;
+  if (count > most) count = most;
+  bool fits = count <= *n;
+  for (; fits && k < count; k++) {
     size_t need;
     out[k] = (lmp_out){.buf = buf + used, .cap = cap - used};
     fits = lmp_out_copy(me, &out[k], lmp_entry_at(me->a, *slot(me, l, i + k)), false, &need);

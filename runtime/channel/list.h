@@ -33,11 +33,12 @@ LMP_NODISCARD bool lmp_list_get(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out
 /* lmp_list_changes: a number that grows with every change; from one look at it to the next the list stayed as it was
  * where it did not grow. */
 uint64_t lmp_list_changes(const lmp_obj *o);
-/* lmp_list_copy: reads the elements from `i` on, *n at most, as they are at one moment: under one lock, which is what makes
- * lmp_list_get and lmp_list_changes better as long as they do. They go into `out`, all of which are to be given back, and
- * their bytes into `buf`; *n becomes their number. False, and nothing is held: the buffer is too small. */
-LMP_NODISCARD bool lmp_list_copy(lmp_me *me, lmp_obj *o, uint32_t i, lmp_out *out, uint32_t *n,
-                                 uint8_t *buf, size_t cap);
+/* lmp_list_copy: reads the elements from `i` on, `most` at most, as they are at one moment: under one lock, which is what
+ * makes lmp_list_get and lmp_list_changes better as long as they do. They go into `out`, which has room for *n, all of
+ * which are to be given back, and their bytes into `buf`; *n becomes their number. False, and nothing is held: `out` or
+ * the buffer is too small. */
+LMP_NODISCARD bool lmp_list_copy(lmp_me *me, lmp_obj *o, uint32_t i, uint32_t most, lmp_out *out,
+                                 uint32_t *n, uint8_t *buf, size_t cap);
 
 /* The changes, each at one moment for all processes. They wait until `deadline` while the family's memory is full:
  * LMP_E_TIMEOUT, LMP_E_INTR, LMP_E_TOOLARGE, LMP_E_NOSLOT (too many large values, or elements). LMP_E_INVAL: there

@@ -136,7 +136,8 @@ static void table_copy(lua_State *L, l_obj *u, lmp_me *me, lua_Integer from, lua
     c->buf = malloc(cap);
     if (!c->out || !c->buf) luaL_error(L, "not enough memory");
     uint32_t got = (uint32_t)n;
-    fits = lmp_list_copy(me, u->o, (uint32_t)(from - 1), c->out, &got, c->buf, cap);
+    uint32_t most = to < from ? 0 : (uint32_t)(to - from + 1);
+    fits = lmp_list_copy(me, u->o, (uint32_t)(from - 1), most, c->out, &got, c->buf, cap);
     if (fits) c->n = got;
     cap *= 2;
   }

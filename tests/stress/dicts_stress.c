@@ -170,7 +170,7 @@ static void look(worker *w) {
     v[0] = (lmp_out){.buf = (uint8_t *)w->out, .cap = sizeof w->out};
     must(lmp_list_get(w->me, obj(list), below(w, LENGTH), &v[0], &need));
     n = v[0].found;
-  } else if (!lmp_list_copy(w->me, obj(list), 0, v, &n, (uint8_t *)w->out, sizeof w->out)) {
+  } else if (!lmp_list_copy(w->me, obj(list), 0, n, v, &n, (uint8_t *)w->out, sizeof w->out)) {
     return;
   }
   for (uint32_t i = 0; i < n; i++) {
