@@ -250,4 +250,7 @@ local function work(tasks, results, marks, initializer, initargs)
   serve(worker, tasks)
 end
 
+-- By name: what it reaches is looked for no further, and need not travel.
+core.methods["Pool:work"] = work
+
 core.worker = { work = work, TASK = TASK, RESULT = RESULT, MARK = MARK, SPREAD = SPREAD, TIMED = TIMED }
