@@ -25,11 +25,22 @@ end
 
 -- Delivering --------------------------------------------------------------------------------------
 
+local function remove(list, x)
+  for i, other in ipairs(list) do
+    if other == x then
+      table.remove(list, i)
+      return
+    end
+  end
+end
+
 local function complete(pool, job)
   job.done, pool.news = true, true
-  pool.jobs[job] = nil
-  pool.timed = pool.timed - (job.timeout and 1 or 0)
+  if job.timeout then
+    pool.timed = pool.timed - 1
+  end
   if job.progress then
+    remove(pool.shown, job)
     job.progress:finish(job.got)
   end
   if job.callback or job.error_callback then
@@ -108,12 +119,24 @@ end
 -- Nothing more is fed to the workers of a job.
 function engine.stop_feeding(pool, job)
   job.exhausted = true
-  for i, other in ipairs(pool.feeds) do
-    if other == job then
-      table.remove(pool.feeds, i)
-      return
+  remove(pool.feeds, job)
+end
+
+-- The jobs that are not done: by E1 each has something in one of these places.
+function engine.jobs(pool)
+  local jobs = {}
+  for _, job in ipairs(pool.feeds) do
+    jobs[job] = true
+  end
+  for _, batch in ipairs(pool.backlog) do
+    jobs[batch.job] = true
+  end
+  for _, batch in ipairs(pool.slots) do
+    if batch then
+      jobs[batch.job] = true
     end
   end
+  return jobs
 end
 
 -- What is still to come of a job will not: `err` for all of it. Its batches are dropped.
@@ -285,7 +308,7 @@ function engine.refill(pool, worker)
   while worker.open and worker.n < worker.depth do
     local batch = next_batch(pool)
     if not batch then
-      if worker.n == 0 and worker.open then
+      if worker.n == 0 and pool.given > 0 then
         engine.rebalance(pool, worker)
       end
       return
@@ -297,27 +320,50 @@ end
 
 -- Jobs --------------------------------------------------------------------------------------------
 
--- engine.submit: takes on a job: {f, source, single, flags, packs = results are those of a call, yielded = 0 for an
--- iterator's, order = {last = 0} where results come as they may, window, timeout, progress, callbacks}. With
--- `ahead`, nobody may look after it for a while: workers get many batches.
-function engine.submit(pool, job, ahead)
+local function begin(pool, job)
   local id = pool.functions[job.f]
   if not id then
     id = pool.next_function
     pool.next_function = id + 1
     pool.functions[job.f] = id
   end
-  job.id, job.fed, job.got = id, 0, 0
+  job.id, job.fed, job.got, job.done = id, 0, 0, false
+  if job.timeout then
+    pool.timed = pool.timed + 1
+  end
+  if job.progress then
+    table.insert(pool.shown, job)
+  end
+end
+
+-- engine.submit: takes on a job: {f, source, single, flags, yielded = 0 for an iterator's, order = {last = 0} where
+-- results come as they may, window, timeout, progress, callbacks}. With `ahead`, nobody may look after it for a
+-- while: workers get many batches.
+function engine.submit(pool, job, ahead)
+  begin(pool, job)
   job.results = core.task_list(not job.yielded and job.source.n or 0)
-  job.root = job.packs and "args" or "list"
-  job.exhausted, job.done = job.source.n == 0, false
-  pool.jobs[job] = true
-  pool.timed = pool.timed + (job.timeout and 1 or 0)
+  job.root = "list"
+  job.exhausted = job.source.n == 0
   if job.exhausted then
     got(pool, job, 0)
   else
     table.insert(pool.feeds, job)
     engine.fill(pool, ahead and AHEAD or nil)
+  end
+  return job
+end
+
+-- engine.call: the same for one call of job.f, with a list of arguments; all its results become job.pack.
+function engine.call(pool, job, args, ahead)
+  begin(pool, job)
+  job.packs, job.root, job.fed, job.exhausted = true, "args", 1, true
+  local batch = { job = job, first = 1, n = 1, kind = TASK.APPLY, value = args, tries = 0 }
+  local worker = not pool.backlog[1] and not pool.feeds[1] and idlest(pool, ahead and AHEAD)
+  if worker then
+    give(pool, worker, batch)
+  else
+    table.insert(pool.backlog, batch)
+    engine.fill(pool, ahead and AHEAD)
   end
   return job
 end

@@ -156,6 +156,7 @@ local function list_job(pool, f, list, options, what, spread)
     callback = options.callback, error_callback = options.error_callback,
   }
   job.size = options.chunksize or default_size(pool, job)
+  job.adapts = job.size == adapt
   if options.progress then
     job.progress = progress.new(options.progress, from.n)
   end
@@ -198,15 +199,12 @@ function core.pool_callback(job)
   end
 end
 
-local function call_job(f, args, options, what)
+local function check_call(f, args, what)
   check_function(f, what)
   if args ~= nil and type(args) ~= "table" then
     bad(3, "bad argument #2 to '%s' (table of arguments expected, got %s)", what, type(args))
   end
-  return {
-    f = f, source = source.call(args or {}), single = TASK.APPLY, flags = 0, packs = true, size = 1,
-    timeout = options.timeout, callback = options.callback, error_callback = options.error_callback,
-  }
+  return args or {}
 end
 
 -- Results -----------------------------------------------------------------------------------------
@@ -359,17 +357,20 @@ end
 
 function Pool:apply(f, args)
   local pool = check_running(self, "apply")
-  local job = engine.submit(pool, call_job(f, args, {}, "apply"))
+  args = check_call(f, args, "apply")
+  local job = engine.call(pool, { f = f }, args)
   engine.finish(pool, job, math.huge)
   return results_of(job)
 end
 
 function Pool:apply_async(f, args, options)
   local pool = check_running(self, "apply_async")
+  args = check_call(f, args, "apply_async")
   options = check_values(check_options(options, 3, CALL_OPTIONS, "apply_async"), "apply_async")
-  local job = call_job(f, args, options, "apply_async")
-  engine.submit(pool, job, true)
-  return new_result(self, job)
+  local job = {
+    f = f, timeout = options.timeout, callback = options.callback, error_callback = options.error_callback,
+  }
+  return new_result(self, engine.call(pool, job, args, true))
 end
 
 local function mapper(what, spread)

@@ -120,14 +120,4 @@ function source.spread(s, what)
   return s
 end
 
--- source.call: the one call of `apply`.
-function source.call(args)
-  return {
-    n = 1,
-    take = function()
-      return 1, TASK.APPLY, args
-    end,
-  }
-end
-
 core.source = source

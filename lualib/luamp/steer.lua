@@ -12,7 +12,7 @@ function engine.start(pool)
   pool.workers, pool.numbered = {}, 0
   crew.init(pool)
   pool.backlog = {}
-  pool.jobs, pool.feeds, pool.callbacks = {}, {}, {}
+  pool.feeds, pool.shown, pool.callbacks = {}, {}, {}
   pool.functions, pool.next_function = setmetatable({}, { __mode = "k" }), 1
   pool.done, pool.failed, pool.retried, pool.buried, pool.young_deaths = 0, 0, 0, 0, 0
   pool.slowest, pool.slow_from = {}, 0
@@ -82,12 +82,13 @@ end
 -- engine.break_up: no call on the pool will succeed from now on, but raise `err`.
 function engine.break_up(pool, err)
   pool.broken = pool.broken or { err }
+  local jobs = engine.jobs(pool)
   pool.backlog, pool.feeds = {}, {}
   for _, worker in ipairs(pool.workers) do
     crew.retire(worker)
     worker.process:terminate()
   end
-  for job in pairs(pool.jobs) do
+  for job in pairs(jobs) do
     engine.give_up(pool, job, err)
   end
 end
@@ -163,8 +164,10 @@ end
 -- engine.stats: see mp.Pool.stats.
 function engine.stats(pool)
   local waiting = 0
-  for job in pairs(pool.jobs) do
-    waiting = waiting + (job.source.n or job.fed) - job.got
+  for job in pairs(engine.jobs(pool)) do
+    if not job.dropped then
+      waiting = waiting + (job.source and job.source.n or job.fed) - job.got
+    end
   end
   local workers, slowest = {}, {}
   for i, worker in ipairs(pool.workers) do

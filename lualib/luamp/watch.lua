@@ -136,7 +136,7 @@ local function receive(pool, seq, status, took, value, problem)
     return engine.refill(pool, worker)
   end
   crew.paced(worker, took)
-  if type(batch.job.size) == "function" then
+  if batch.job.adapts then
     local each = took / batch.n
     batch.job.pace = batch.job.pace and batch.job.pace * 0.75 + each * 0.25 or each
   end
@@ -239,14 +239,15 @@ local function look(pool, now)
   end
   engine.settle(pool)
   local alarm = pool.timed > 0 and check_times(pool, now) or math.huge
-  for job in pairs(pool.jobs) do
-    if job.abandoned then -- its iterator was collected
+  for i = #pool.feeds, 1, -1 do
+    local job = pool.feeds[i]
+    if job and job.abandoned then -- its iterator was collected
       engine.stop_feeding(pool, job)
-      pool.jobs[job] = nil
-    elseif job.progress then
-      job.progress:update(job.got, now)
-      alarm = math.min(alarm, now + 0.2)
     end
+  end
+  for _, job in ipairs(pool.shown) do
+    job.progress:update(job.got, now)
+    alarm = math.min(alarm, now + 0.2)
   end
   return pool.full and math.min(alarm, now + FULL) or alarm
 end
@@ -283,26 +284,33 @@ function engine.alarm(pool)
   return look(pool, time())
 end
 
--- engine.step: does what there is to do, waiting for it until `deadline`; false when there was nothing.
-function engine.step(pool, deadline)
+-- Takes what is there, until the job (if one is given) is done.
+local function take_all(pool, job, most)
+  for _ = 1, most do
+    if job and job.done or not take(pool, 0) then
+      break
+    end
+  end
   local now = time()
-  if take(pool, math.min(SPIN, deadline - now)) then
-    for _ = 1, 64 do
-      if not take(pool, 0) then
-        break
-      end
-    end
-    now = time()
-    if now >= pool.check_at then
-      look(pool, now)
-    end
+  if now >= pool.check_at then
+    look(pool, now)
+  end
+  if pool.callbacks[1] then
     run_callbacks(pool)
+  end
+end
+
+-- engine.step: does what there is to do, waiting for it until `deadline`; false when there was nothing. Comes back
+-- soon when `job` is done.
+function engine.step(pool, deadline, job)
+  if take(pool, deadline == math.huge and SPIN or math.min(SPIN, deadline - time())) then
+    take_all(pool, job, 64)
     return true
   end
   pool.news = false
   local alarm = look(pool, time())
   run_callbacks(pool)
-  now = time()
+  local now = time()
   if pool.news or now >= deadline then -- what is waited for may be there
     return pool.news
   end
@@ -315,26 +323,19 @@ end
 
 -- engine.poll: the same without waiting, for what is there, as far as that is not too much.
 function engine.poll(pool)
-  for _ = 1, POLL do
-    if not take(pool, 0) then
-      break
-    end
-  end
-  local now = time()
-  if now >= pool.check_at then
-    look(pool, now)
-  end
-  run_callbacks(pool)
+  take_all(pool, nil, POLL)
 end
 
 -- engine.finish: goes on until the job is done: true; false: not by the deadline.
 function engine.finish(pool, job, deadline)
   while not job.done do
-    if not engine.step(pool, deadline) and not job.done and time() >= deadline then
+    if not engine.step(pool, deadline, job) and not job.done and time() >= deadline then
       return false
     end
   end
-  run_callbacks(pool)
+  if pool.callbacks[1] then
+    run_callbacks(pool)
+  end
   return true
 end
 
