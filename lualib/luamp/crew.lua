@@ -1,13 +1,15 @@
 -- luamp.crew: the workers of a pool, as its owner sees them: who has which task, who is alive.
 -- SPDX-License-Identifier: MIT
 --
--- A batch is what is sent at once: {job, first, n, kind, value, tries}. It is given to one worker, by name: its slot
--- in pool.slots and batch.worker say so before it is put into that worker's queue. What is still in the queue was
--- not begun, and can be taken back by whoever gets it out; so tasks move from a dead or a busy worker to another.
--- The number of a batch, new each time it is given, is `count << 20 | slot`.
+-- A batch is what is sent at once: {job, first, n, kind, value, at, tries}; where the value is a list, the elements
+-- from `at` on. It is given to one worker, by name: its slot in pool.slots and batch.worker say so before it is put
+-- into that worker's queue. What is still in the queue was not begun, and can be taken back by whoever gets it
+-- out; so tasks move from a dead or a busy worker to another. The number of a batch, new each time it is given,
+-- is `count << 20 | slot`.
 local mp, core = ...
 local task_put, task_get = core.task_put, core.task_get
 local TASK, MARK = core.worker.TASK, core.worker.MARK
+local MANY <const> = TASK.MANY
 
 local FUNCTIONS <const> = 64 -- a worker knows so many functions at once
 local SLOT <const> = 20 -- bits
@@ -115,7 +117,8 @@ function crew.give(pool, worker, batch)
     sent, code = teach(worker, seq, id, job.f)
   end
   if sent then
-    sent, code = task_put(worker.tasks, seq, batch.kind, id << 32 | batch.n, batch.value, 0, job.root)
+    local at = batch.kind & 15 == MANY and (batch.at or 1) or nil
+    sent, code = task_put(worker.tasks, seq, batch.kind, id << 32 | batch.n, batch.value, 0, job.root, at, batch.n)
   end
   if not sent then
     crew.forget(pool, batch)

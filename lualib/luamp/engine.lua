@@ -161,7 +161,7 @@ end
 -- The next batch of a job, or nil: there is none, now or ever (job.exhausted).
 local function next_of(pool, job)
   local source, first = job.source, job.fed + 1
-  local n, kind, value = source:take(first, job)
+  local n, kind, value, at = source:take(first, job)
   if n == 0 then
     job.exhausted = true
     if source.problem then
@@ -174,7 +174,7 @@ local function next_of(pool, job)
   end
   job.fed = first + n - 1
   job.exhausted = job.fed == source.n
-  return { job = job, first = first, n = n, kind = kind | job.flags, value = value, tries = 0 }
+  return { job = job, first = first, n = n, kind = kind | job.flags, value = value, at = at, tries = 0 }
 end
 
 -- The same where a function of the script's is called, which may use the pool.
@@ -235,7 +235,8 @@ local function unsendable(pool, batch, err)
   end
   for i = batch.n, 1, -1 do -- element by element: those that can be sent are
     local single = {
-      job = job, first = batch.first + i - 1, n = 1, kind = job.single, value = batch.value[i], tries = batch.tries,
+      job = job, first = batch.first + i - 1, n = 1, kind = job.single, value = batch.value[(batch.at or 1) + i - 1],
+      tries = batch.tries,
     }
     table.insert(pool.backlog, 1, single)
   end

@@ -2,15 +2,15 @@
 -- SPDX-License-Identifier: MIT
 --
 -- A source has `n`, the count of its elements (nil: not known), and take(self, first, job): the next elements,
--- from number `first` on -> count, kind, value of a batch. A count of 0 is the end; `problem` holds what an
--- iterator raised there, boxed; `whole` tells that all elements are there already,
+-- from number `first` on -> count, kind, value of a batch, and where in that list it begins. A count of 0 is the
+-- end; `problem` holds what an iterator raised there, boxed; `whole` tells that all elements are there already,
 -- `pulls` that a function of the script's is called.
 local mp, core = ...
 local TASK = core.worker.TASK
 
 local source = {}
 
--- A taker for lists of a known length: slice(list, first, n) -> kind, value.
+-- A taker for lists of a known length: slice(list, first, n) -> kind, value, place.
 local function taker(slice)
   return function(self, first, job)
     local n, list = math.min(job.size, self.n - first + 1), self.list
@@ -23,8 +23,8 @@ local function taker(slice)
   end
 end
 
-local take_table = taker(function(list, first, n)
-  return TASK.MANY, core.task_slice(list, first, n)
+local take_table = taker(function(list, first)
+  return TASK.MANY, list, first
 end)
 
 local take_array = taker(function(list, first, n)

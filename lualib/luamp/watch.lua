@@ -19,12 +19,11 @@ local SLOWEST <const> = 5
 local function part(batch, from, to, tries)
   local job, n = batch.job, to - from + 1
   local value, kind = batch.value, batch.kind
-  if kind & 15 == TASK.MANY then
-    value = table.move(value, from, to, 1, {})
-  elseif kind & 15 == TASK.RANGE then
+  local at = kind & 15 == TASK.MANY and (batch.at or 1) + from - 1 or nil
+  if kind & 15 == TASK.RANGE then
     value = { value[1] + (from - 1) * value[2], value[2] }
   end
-  return { job = job, first = batch.first + from - 1, n = n, kind = kind, value = value, tries = tries }
+  return { job = job, first = batch.first + from - 1, n = n, kind = kind, value = value, at = at, tries = tries }
 end
 
 -- Elements from..to were begun by a worker that died of `why`.

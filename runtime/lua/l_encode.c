@@ -510,8 +510,8 @@ static void enc_rest(l_enc *e) {
   }
 }
 
-/* Tables, functions and whatever else may take more than one tag. */
-static void enc_rich(l_enc *e) {
+/* Before tables, functions and whatever else may take more than one tag; leaves two values on the stack. */
+static void rich_begin(l_enc *e) {
   lua_State *L = e->L;
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
@@ -522,20 +522,71 @@ static void enc_rich(l_enc *e) {
   e->globals = top + 2;
   lmp_idmap_reset(&e->s->ids);
   l_names_refresh(L, e->c);
+}
+
+static void enc_rich(l_enc *e) {
+  int top = lua_gettop(e->L);
+  rich_begin(e);
   l_enc_value(e, e->idx);
+  enc_rest(e);
+  lua_settop(e->L, top);
+}
+
+/* The elements first to first + n - 1 of the list at `idx`, as a list of their own. */
+static void enc_slice(l_enc *e, lua_Integer first, lua_Integer n) {
+  lua_State *L = e->L;
+  lmp_buf *b = &e->s->bytes;
+  int top = lua_gettop(L);
+  bool raw = !lua_getmetatable(L, e->idx);
+  lua_settop(L, top);
+  rich_begin(e);
+  l_enc_ok(e, lmp_put_u8(b, LMP_T_TABLE) && lmp_put_u8(b, 0) && lmp_put_varint(b, (uint64_t)n));
+  e->depth++;
+  for (lua_Integer i = first; i < first + n; i++) {
+    if (raw) {
+      lua_rawgeti(L, e->idx, i);
+    } else {
+      lua_geti(L, e->idx, i);
+    }
+    l_enc_value(e, lua_gettop(L));
+    lua_pop(L, 1);
+  }
+  e->depth--;
   enc_rest(e);
   lua_settop(L, top);
 }
 
-void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flags) {
+/* `frame` is that of the function that encodes. */
+static l_enc message_begin(lua_State *L, l_codec *c, int idx, const char *root, unsigned flags,
+                           const char *frame) {
   l_set *s = c->current;
   if (!s) l_nomem(L);
   l_enc e = {.L = L, .c = c, .s = s, .root = root, .idx = lua_absindex(L, idx), .flags = flags};
   e.start = e.piece_start = s->bytes.len;
   e.piece = s->npieces;
   e.handle = s->nhandles;
-  s->frame = __builtin_frame_address(0);
+  s->frame = frame;
   l_enc_ok(&e, lmp_put_u8(&s->bytes, LMP_FORMAT_VERSION));
+  return e;
+}
+
+static void message_end(l_enc *e) {
+  l_set *s = e->s;
+  l_mark mark = {.piece = e->piece, .handle = e->handle};
+  if (s->bytes.len > e->piece_start) {
+    l_enc_ok(e, piece_add(s, NULL, s->bytes.len - e->piece_start));
+  }
+  mark.npieces = s->npieces - e->piece;
+  mark.nhandles = s->nhandles - e->handle;
+  mark.len = s->bytes.len - e->start + e->borrowed;
+  mark.alone = e->alone;
+  l_enc_ok(e, mark_add(s, mark));
+  s->frame = NULL;
+  e->c->current = s;
+}
+
+void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flags) {
+  l_enc e = message_begin(L, c, idx, root, flags, __builtin_frame_address(0));
   int type = lua_type(L, e.idx);
   if (type == LUA_TNUMBER)
     enc_number(&e, e.idx);
@@ -545,15 +596,12 @@ void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flag
     enc_string(&e, e.idx);
   else
     enc_rich(&e);
-  l_mark mark = {.piece = e.piece, .handle = e.handle};
-  if (s->bytes.len > e.piece_start) {
-    l_enc_ok(&e, piece_add(s, NULL, s->bytes.len - e.piece_start));
-  }
-  mark.npieces = s->npieces - e.piece;
-  mark.nhandles = s->nhandles - e.handle;
-  mark.len = s->bytes.len - e.start + e.borrowed;
-  mark.alone = e.alone;
-  l_enc_ok(&e, mark_add(s, mark));
-  s->frame = NULL;
-  c->current = s;
+  message_end(&e);
+}
+
+void l_encode_slice(lua_State *L, l_codec *c, int idx, lua_Integer first, lua_Integer n,
+                    const char *root, unsigned flags) {
+  l_enc e = message_begin(L, c, idx, root, flags, __builtin_frame_address(0));
+  enc_slice(&e, first, n);
+  message_end(&e);
 }

@@ -32,6 +32,10 @@ void l_encode_begin(l_codec *c);
  * until the message was used. */
 void l_encode(lua_State *L, l_codec *c, int idx, const char *root, unsigned flags);
 
+/* l_encode_slice: the same for the elements first to first + n - 1 of the list at `idx`, as a list of their own. */
+void l_encode_slice(lua_State *L, l_codec *c, int idx, lua_Integer first, lua_Integer n,
+                    const char *root, unsigned flags);
+
 /* l_flat_encode: writes the message of the table at `idx` into `to`, when all that is in it are scalars and
  * it has neither elements nor a metatable nor a name; its length, 0: it takes l_encode. The same bytes, without
  * the bookkeeping. */

@@ -1,10 +1,10 @@
 /* lua/l_pool.c: tasks and results of lualib/luamp/pool.lua on their way, and the loop that runs a batch.
  * SPDX-License-Identifier: MIT
  *
- *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root]) -> true | false, code
+ *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root [, first, n]]) -> true | false, code
  *   core.task_get(queue, timeout, marks) -> seq, tag, extra, value | seq, tag, extra, nil, problem | nil, code
  *   core.task_run(f, items, out, first, last, marks, flags)
- *   core.task_list(n) -> {}   core.task_slice(list, first, n) -> list   core.task_numbers(first, step, n) -> list
+ *   core.task_list(n) -> {}   core.task_numbers(first, step, n) -> list
  *   core.task_check(value, root) -> bytes
  *   core.terminal() -> columns | nil
  *
@@ -80,14 +80,18 @@ static size_t encode_small(lua_State *L, l_codec *c, const head *h, uint8_t *to)
   return len ? HEAD_MESSAGE + len : 0;
 }
 
-/* Any value. Pieces of messages that were encoded in one go lie one behind the other. */
+/* Any value, or the elements 8 to 8 + 9 - 1 of one. Pieces of messages that were encoded in one go lie one behind the other. */
 static lmp_msg encode_any(lua_State *L, l_codec *c, const head *h, const char *root) {
   size_t n;
-  lua_settop(L, 7);
-  lua_pushlstring(L, (const char *)h->x, HEAD_BYTES); /* 8 */
+  lua_settop(L, 9);
+  lua_pushlstring(L, (const char *)h->x, HEAD_BYTES); /* 10 */
   l_encode_begin(c);
-  l_encode(L, c, 8, root, 0);
-  l_encode(L, c, 5, root, L_SEND_FLAGS);
+  l_encode(L, c, 10, root, 0);
+  if (lua_isnil(L, 8)) {
+    l_encode(L, c, 5, root, L_SEND_FLAGS);
+  } else {
+    l_encode_slice(L, c, 5, lua_tointeger(L, 8), lua_tointeger(L, 9), root, L_SEND_FLAGS);
+  }
   const lmp_msg *m = l_encoded(c, &n);
   lmp_msg all = m[1];
   all.iov = m[0].iov;
@@ -103,7 +107,13 @@ static int task_put(lua_State *L) {
   head h = head_at(L);
   uint64_t deadline = l_deadline(L, 6);
   const char *root = luaL_optstring(L, 7, "message");
-  size_t len = encode_small(L, u->st->codec, &h, bytes);
+  bool whole = lua_isnoneornil(L, 8);
+  if (!whole) {
+    luaL_checktype(L, 5, LUA_TTABLE);
+    luaL_checkinteger(L, 8);
+    luaL_checkinteger(L, 9);
+  }
+  size_t len = whole ? encode_small(L, u->st->codec, &h, bytes) : 0;
   if (len) {
     lmp_iov piece = {bytes, len};
     lmp_msg m = {.iov = &piece, .niov = 1, .len = len};
@@ -238,24 +248,6 @@ static int task_list(lua_State *L) {
   return 1;
 }
 
-/* core.task_slice(list, first, n): a list of these elements. */
-static int task_slice(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_Integer first = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
-  bool raw = !lua_getmetatable(L, 1);
-  lua_settop(L, 3);
-  push_list(L, n);
-  for (lua_Integer i = 1; i <= n; i++) {
-    if (raw) {
-      lua_rawgeti(L, 1, first + i - 1);
-    } else {
-      lua_geti(L, 1, first + i - 1);
-    }
-    lua_rawseti(L, 4, i);
-  }
-  return 1;
-}
-
 /* core.task_numbers(first, step, n): a list of the numbers of a range. */
 static int task_numbers(lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 3);
@@ -281,9 +273,10 @@ static int terminal(lua_State *L) {
 }
 
 static const luaL_Reg pool_core[] = {
-    {"task_put", task_put},     {"task_get", task_get},     {"task_run", task_run},
-    {"task_list", task_list},   {"task_slice", task_slice}, {"task_numbers", task_numbers},
-    {"task_check", task_check}, {"terminal", terminal},     {NULL, NULL},
+    {"task_put", task_put},         {"task_get", task_get},
+    {"task_run", task_run},         {"task_list", task_list},
+    {"task_numbers", task_numbers}, {"task_check", task_check},
+    {"terminal", terminal},         {NULL, NULL},
 };
 
 void l_pool_core(lua_State *L, int st) {
