@@ -101,7 +101,9 @@ function engine.deliver(pool, batch, status, value)
   elseif job.packs then
     job.pack = status == RESULT.PACK and value or { value, n = 1 }
   elseif status == RESULT.LIST and not job.yielded then
-    table.move(value, 1, n, first, job.results)
+    if value ~= job.results then
+      table.move(value, 1, n, first, job.results)
+    end
   elseif status == RESULT.LIST then
     put_results(job, first, n, value)
   elseif status == RESULT.MIXED then
@@ -112,6 +114,16 @@ function engine.deliver(pool, batch, status, value)
   end
   pool.failed, pool.done = pool.failed + failed, pool.done + n - failed
   return got(pool, job, n)
+end
+
+-- Where the results of a batch go, if they are a long list: at once into their places.
+function engine.place_in(pool)
+  return function(seq, status)
+    local batch = status == RESULT.LIST and crew.batch(pool, seq)
+    if batch and not batch.job.yielded then
+      return batch.job.results, batch.first, batch.n
+    end
+  end
 end
 
 -- Job and pool at their ends ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ local SOON <const> = 1 -- seconds that a terminated worker has before it is kill
 function engine.start(pool)
   pool.workers, pool.numbered = {}, 0
   crew.init(pool)
+  pool.place = engine.place_in(pool)
   pool.backlog = {}
   pool.feeds, pool.shown, pool.callbacks = {}, {}, {}
   pool.functions, pool.next_function = setmetatable({}, { __mode = "k" }), 1

@@ -157,7 +157,7 @@ end
 
 -- Takes one message; false: none came within `seconds`.
 local function take(pool, seconds)
-  local ok, seq, status, took, value, problem = pcall(task_get, pool.results, seconds, pool.marks)
+  local ok, seq, status, took, value, problem = pcall(task_get, pool.results, seconds, pool.marks, pool.place)
   if ok then
     if seq then
       receive(pool, seq, status, took, value, problem)

@@ -6,7 +6,7 @@
 -- is put before the next one is taken: of a worker that died, one task at most is in doubt.
 local mp, core = ...
 local task_get, task_put, task_run, task_check = core.task_get, core.task_put, core.task_run, core.task_check
-local task_list, task_numbers = core.task_list, core.task_numbers
+local task_clear, task_numbers = core.task_clear, core.task_numbers
 
 -- What a message from the owner is; its third number is `function << 32 | items`.
 local TASK <const> = {
@@ -17,6 +17,7 @@ local TASK <const> = {
   FUNCTION = 4, -- the function itself
   FORGET = 5, -- it is not needed any more
 }
+local KEPT <const> = 1 << 16 -- elements of a list that is kept for the next batch, at most
 local SPREAD <const>, TIMED <const> = 16, 32 -- added to the kind: elements are lists of arguments; time each one
 
 -- What a message to the owner is; its third number is the nanoseconds that the task took.
@@ -69,9 +70,10 @@ end
 
 -- The worker's own state: {results, marks, handler}.
 
--- As task_put: true | false, code; and false, nil, message where the value cannot be sent.
-local function send(worker, seq, status, value)
-  local ok, sent, code = pcall(task_put, worker.results, seq, status, worker.marks, value, nil, "result")
+-- As task_put: true | false, code; and false, nil, message where the value cannot be sent. With `n` the first `n`
+-- elements of a list are.
+local function send(worker, seq, status, value, n)
+  local ok, sent, code = pcall(task_put, worker.results, seq, status, worker.marks, value, nil, "result", n and 1, n)
   if not ok then
     return false, nil, sent
   end
@@ -158,8 +160,9 @@ local function drop_largest(out, errors, n)
   return largest ~= nil
 end
 
+-- The results take the places of the elements.
 local function run_many(worker, seq, f, items, n, flags)
-  local marks, out, errors = worker.marks, task_list(n), nil
+  local marks, out, errors = worker.marks, items, nil
   local first = 1
   while first <= n do
     local ok, raised = xpcall(task_run, worker.handler, f, items, out, first, n, marks, flags)
@@ -169,21 +172,23 @@ local function run_many(worker, seq, f, items, n, flags)
     errors = errors or {}
     first = marks[MARK.ITEM]
     errors[first] = { raised } -- boxed: nil may be raised, too
+    out[first] = nil
     first = first + 1
   end
   local sent, code, why
   if not errors then
-    sent, code, why = send(worker, seq, RESULT.LIST, out)
+    sent, code, why = send(worker, seq, RESULT.LIST, out, n)
   else
+    out = table.move(out, 1, n, 1, {})
     sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
   end
   if why then
-    errors = errors or {}
+    errors, out = errors or {}, table.move(out, 1, n, 1, {})
     check_all(out, errors, n)
     sent, code, why = send(worker, seq, RESULT.MIXED, { out, errors })
   end
   while code == "toolarge" do
-    errors = errors or {}
+    errors, out = errors or {}, table.move(out, 1, n, 1, {})
     if not drop_largest(out, errors, n) then
       break -- it is the errors
     end
@@ -211,9 +216,18 @@ end
 
 local function serve(worker, tasks)
   local marks, functions = worker.marks, {}
+  local list = {} -- for the elements of one batch after the other: fresh memory is slow
+
+  local function place(_, kind, extra)
+    local n = extra & 0xffffffff
+    if kind & 15 == TASK.MANY and n <= KEPT then
+      return list, 1, n
+    end
+  end
+
   while true do
     -- Only memory that is out is raised; the message is marked as begun then.
-    local ok, seq, kind, extra, value, problem = pcall(task_get, tasks, nil, marks)
+    local ok, seq, kind, extra, value, problem = pcall(task_get, tasks, nil, marks, place)
     if not ok then
       send(worker, marks[MARK.SEQ], RESULT.UNDECODED, tostring(seq))
       return
@@ -230,6 +244,9 @@ local function serve(worker, tasks)
       send(worker, seq, RESULT.UNKNOWN, nil)
     else
       run_task(worker, seq, functions[extra >> 32], kind, value, extra & 0xffffffff)
+      if value == list then
+        task_clear(list, extra & 0xffffffff)
+      end
     end
   end
 end

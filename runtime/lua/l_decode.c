@@ -30,6 +30,8 @@ typedef struct dec {
   int refs;    /* slot: position -> object, -1 - index -> handle; nil until needed */
   int later;   /* slot: objects whose bodies are due; nil until needed */
   int globals; /* slot: name -> value; nil until needed */
+  int into;    /* of l_decode_list: the table; 0: none */
+  lua_Integer first, count;
   lua_Integer nlater, later_done;
 } dec;
 
@@ -406,6 +408,32 @@ static void set_globals(dec *d) {
   lua_pop(L, 1);
 }
 
+/* The list at the front of the message, whose elements go into a table of the caller; false: it is none, and nothing
+ * was done, or, with a sentence at the top, it is damaged. */
+static bool dec_list(dec *d, bool *is_list) {
+  lmp_item it;
+  lmp_reader start = d->r;
+  *is_list = lmp_get_item(&d->r, &it) && it.kind == LMP_K_TABLE && it.i == 0 &&
+             !(it.flags & (LMP_SHARED | LMP_TABLE_META));
+  if (!*is_list) {
+    d->r = start;
+    return false;
+  }
+  for (; (uint64_t)d->count < it.n; d->count++) {
+    if (!dec_value(d)) return false;
+    lua_rawseti(d->L, d->into, d->first + d->count);
+  }
+  lua_pushvalue(d->L, d->into);
+  return true;
+}
+
+static bool dec_first(dec *d) {
+  bool is_list = false;
+  if (d->into && (dec_list(d, &is_list) || is_list)) return lua_rawequal(d->L, -1, d->into);
+  d->into = 0;
+  return dec_value(d);
+}
+
 static bool dec_message(dec *d) {
   lua_State *L = d->L;
   int top = lua_gettop(L);
@@ -414,7 +442,7 @@ static bool dec_message(dec *d) {
   d->refs = top + 1;
   d->later = top + 2;
   d->globals = top + 3;
-  if (!dec_value(d)) return false;
+  if (!dec_first(d)) return false;
   while (d->r.p < d->r.end || d->later_done < d->nlater) {
     if (!(d->later_done < d->nlater ? dec_body(d) : dec_global(d))) return false;
   }
@@ -422,14 +450,30 @@ static bool dec_message(dec *d) {
   return true;
 }
 
-lmp_err l_decode(lua_State *L, l_codec *c, const void *bytes, size_t len, const lmp_handle *handles,
-                 uint32_t nhandles, unsigned flags) {
-  dec d = {.L = L, .c = c, .handles = handles, .nhandles = nhandles, .flags = flags};
+static lmp_err decode(dec *d, const void *bytes, size_t len) {
+  lua_State *L = d->L;
   int top = lua_gettop(L);
-  bool ok = lmp_reader_init(&d.r, bytes, len) ? dec_message(&d) : dec_damaged(&d);
+  bool ok = lmp_reader_init(&d->r, bytes, len) ? dec_message(d) : dec_damaged(d);
   if (lua_gettop(L) > top + 1) {
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
   }
   return ok ? LMP_OK : LMP_E_BROKEN;
+}
+
+lmp_err l_decode(lua_State *L, l_codec *c, const void *bytes, size_t len, const lmp_handle *handles,
+                 uint32_t nhandles, unsigned flags) {
+  dec d = {.L = L, .c = c, .handles = handles, .nhandles = nhandles, .flags = flags};
+  return decode(&d, bytes, len);
+}
+
+lmp_err l_decode_list(lua_State *L, l_codec *c, const void *bytes, size_t len,
+                      const lmp_handle *handles, uint32_t nhandles, unsigned flags, int into,
+                      lua_Integer first, lua_Integer *count) {
+  dec d = {.L = L, .c = c, .handles = handles, .nhandles = nhandles, .flags = flags};
+  d.into = lua_absindex(L, into);
+  d.first = first;
+  lmp_err e = decode(&d, bytes, len);
+  *count = d.into ? d.count : -1;
+  return e;
 }

@@ -62,6 +62,13 @@ void l_codec_registry(lua_State *L, l_codec *c);
 lmp_err l_decode(lua_State *L, l_codec *c, const void *bytes, size_t len, const lmp_handle *handles,
                  uint32_t nhandles, unsigned flags);
 
+/* l_decode_list: the same where the value is a list of elements and no more: they go into the table at `into`, from
+ * index `first` on, which is pushed, and *count is how many there were. -1: it is something else, and pushed as
+ * l_decode does. */
+lmp_err l_decode_list(lua_State *L, l_codec *c, const void *bytes, size_t len,
+                      const lmp_handle *handles, uint32_t nhandles, unsigned flags, int into,
+                      lua_Integer first, lua_Integer *count);
+
 /* l_reach: finds the handles that a forked child may use: all that the `n` values below the top reach
  * through tables, metatables, upvalues, the globals that functions name and the modules these use.
  * Appends the handle values to the table at index `out` (each once, from #out + 1) and pops nothing.

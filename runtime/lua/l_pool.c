@@ -2,9 +2,10 @@
  * SPDX-License-Identifier: MIT
  *
  *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root [, first, n]]) -> true | false, code
- *   core.task_get(queue, timeout, marks) -> seq, tag, extra, value | seq, tag, extra, nil, problem | nil, code
+ *   core.task_get(queue, timeout, marks [, place]) -> seq, tag, extra, value | seq, tag, extra, nil, problem |
+ *     nil, code; place(seq, tag, extra) -> table, first, n | nil says where the elements of a long list go
  *   core.task_run(f, items, out, first, last, marks, flags)
- *   core.task_list(n) -> {}   core.task_numbers(first, step, n) -> list
+ *   core.task_list(n) -> {}   core.task_clear(list, n)   core.task_numbers(first, step, n) -> list
  *   core.task_check(value, root) -> bytes
  *   core.terminal() -> columns | nil
  *
@@ -156,19 +157,77 @@ static bool head_read(lua_Integer x[HEAD], const lmp_in *in) {
   return true;
 }
 
-/* The decoder of what task_put puts. */
-static int decode_task(lua_State *L, l_state *st, const lmp_in *in) {
-  const uint8_t *p = in->data + HEAD_MESSAGE;
+/* Pushes the integers of a message, and finds its value. */
+static void push_head(lua_State *L, const lmp_in *in, const uint8_t **p, size_t *len) {
   lua_Integer x[HEAD];
-  if (!head_read(x, in)) return luaL_error(L, "damaged message of a pool");
-  size_t len = in->len - HEAD_MESSAGE;
+  if (!head_read(x, in)) luaL_error(L, "damaged message of a pool");
   for (int i = 0; i < HEAD; i++) lua_pushinteger(L, x[i]);
-  if (l_scalar_decode(L, p, len)) return HEAD + 1;
-  if (l_decode(L, st->codec, p, len, in->handles, in->nhandles, L_FUNCTIONS) == LMP_OK)
-    return HEAD + 1;
+  *p = in->data + HEAD_MESSAGE;
+  *len = in->len - HEAD_MESSAGE;
+}
+
+/* What follows the integers: the value at the top, or a sentence about it. */
+static int decoded(lua_State *L, lmp_err e) {
+  if (!e) return HEAD + 1;
   lua_pushnil(L);
   lua_insert(L, -2);
   return HEAD + 2;
+}
+
+/* The decoder of what task_put puts. */
+static int decode_task(lua_State *L, l_state *st, const lmp_in *in) {
+  const uint8_t *p;
+  size_t len;
+  push_head(L, in, &p, &len);
+  if (l_scalar_decode(L, p, len)) return HEAD + 1;
+  return decoded(L, l_decode(L, st->codec, p, len, in->handles, in->nhandles, L_FUNCTIONS));
+}
+
+/* Arguments of decode_list. */
+typedef struct listing {
+  l_state *st;
+  const lmp_in *in;
+} listing;
+
+/* The same for a long message, whose elements may have a place: (listing, place). */
+static int decode_list(lua_State *L) {
+  listing *d = lua_touserdata(L, 1);
+  const uint8_t *p;
+  size_t len;
+  lua_Integer count;
+  push_head(L, d->in, &p, &len); /* 3 to 5 */
+  lua_pushvalue(L, 2);
+  for (int i = 0; i < HEAD; i++) lua_pushvalue(L, 3 + i);
+  lua_call(L, HEAD, 3); /* 6 to 8: table, first, n */
+  if (lua_isnil(L, 6)) {
+    lua_settop(L, 2);
+    return decode_task(L, d->st, d->in);
+  }
+  lua_Integer first = luaL_checkinteger(L, 7), n = luaL_checkinteger(L, 8);
+  lmp_err e = l_decode_list(L, d->st->codec, p, len, d->in->handles, d->in->nhandles, L_FUNCTIONS,
+                            6, first, &count);
+  for (lua_Integer i = count; !e && i >= 0 && i < n; i++) {
+    lua_pushnil(L);
+    lua_rawseti(L, 6, first + i);
+  }
+  lua_replace(L, 6);
+  lua_settop(L, 6);
+  return decoded(L, e);
+}
+
+static int push_long(lua_State *L, l_state *st, lmp_me *me, lmp_inbox *box, int place) {
+  listing d = {st, &box->in[0]};
+  bool outer = st->inbox_used;
+  int top = lua_gettop(L);
+  st->inbox_used = true;
+  lua_pushcfunction(L, decode_list);
+  lua_pushlightuserdata(L, &d);
+  lua_pushvalue(L, place);
+  int status = lua_pcall(L, 2, LUA_MULTRET, 0);
+  st->inbox_used = outer;
+  l_box_done(me, box);
+  if (status) lua_error(L);
+  return lua_gettop(L) - top;
 }
 
 static void mark_begun(uint64_t *marks, const lmp_in *in, uint64_t asked) {
@@ -191,6 +250,7 @@ static int task_get(lua_State *L) {
   lmp_err e = l_receive(L, u, me, u->o, 1, deadline, box);
   if (e) return l_result(L, false, e, NULL);
   if (marks) mark_begun(marks, &box->in[0], asked);
+  if (box->in[0].block && !lua_isnoneornil(L, 4)) return push_long(L, u->st, me, box, 4);
   return l_push_received(L, u->st, me, box, decode_task);
 }
 
@@ -248,6 +308,16 @@ static int task_list(lua_State *L) {
   return 1;
 }
 
+/* core.task_clear(list, n): its elements 1 to n are nil. */
+static int task_clear(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  for (lua_Integer i = luaL_checkinteger(L, 2); i > 0; i--) {
+    lua_pushnil(L);
+    lua_rawseti(L, 1, i);
+  }
+  return 0;
+}
+
 /* core.task_numbers(first, step, n): a list of the numbers of a range. */
 static int task_numbers(lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 3);
@@ -273,10 +343,9 @@ static int terminal(lua_State *L) {
 }
 
 static const luaL_Reg pool_core[] = {
-    {"task_put", task_put},         {"task_get", task_get},
-    {"task_run", task_run},         {"task_list", task_list},
-    {"task_numbers", task_numbers}, {"task_check", task_check},
-    {"terminal", terminal},         {NULL, NULL},
+    {"task_put", task_put},     {"task_get", task_get},     {"task_run", task_run},
+    {"task_list", task_list},   {"task_clear", task_clear}, {"task_numbers", task_numbers},
+    {"task_check", task_check}, {"terminal", terminal},     {NULL, NULL},
 };
 
 void l_pool_core(lua_State *L, int st) {
