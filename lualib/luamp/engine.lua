@@ -241,7 +241,7 @@ local function unsendable(pool, batch, err)
   if not ok or (batch.kind & 15) == TASK.RANGE then
     return engine.fail(pool, job, batch.first, batch.n, ok and err or why)
   elseif batch.n == 1 and (batch.kind & 15) ~= TASK.MANY then
-    local root = job.packs and "args" or ("list[%d]"):format(batch.first)
+    local root = not job.packs and ("list[%d]"):format(batch.first) or batch.kind == TASK.CALL and "args[1]" or "args"
     ok, why = pcall(core.task_check, batch.value, root)
     return engine.fail(pool, job, batch.first, 1, ok and err or why)
   end
@@ -371,6 +371,9 @@ function engine.call(pool, job, args, ahead)
   begin(pool, job)
   job.packs, job.root, job.fed, job.exhausted = true, "args", 1, true
   local batch = { job = job, first = 1, n = 1, kind = TASK.APPLY, value = args, tries = 0 }
+  if args.n == nil and #args == 1 then
+    batch.kind, batch.value = TASK.CALL, args[1]
+  end
   local worker = not pool.backlog[1] and not pool.feeds[1] and idlest(pool, ahead and AHEAD)
   if worker then
     give(pool, worker, batch)

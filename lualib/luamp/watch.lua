@@ -9,6 +9,7 @@ local fail = engine.fail
 local SPIN <const> = 0.002 -- seconds that are waited for results alone, before everything is watched
 local CHECK <const> = 0.05 -- seconds between two looks at the workers while results keep coming
 local FULL <const> = 0.01 -- seconds until the next try when the shared memory is full
+local LOOKS <const> = mp.cpu_count() > 1 and 100 or 0 -- at the results of a call, before it is waited for
 local POLL <const> = 1000 -- results that are dealt with in a call that does not wait
 local YOUNG_DEATHS <const> = 5 -- workers in a row that die before they are ready
 local SLOWEST <const> = 5
@@ -327,6 +328,14 @@ end
 
 -- engine.finish: goes on until the job is done: true; false: not by the deadline.
 function engine.finish(pool, job, deadline)
+  -- A short call is over sooner than a sleep would be.
+  for _ = 1, job.packs and LOOKS or 0 do
+    if job.done then
+      break
+    elseif take(pool, 0) then
+      take_all(pool, job, 64)
+    end
+  end
   while not job.done do
     if not engine.step(pool, deadline, job) and not job.done and time() >= deadline then
       return false

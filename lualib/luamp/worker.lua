@@ -16,7 +16,9 @@ local TASK <const> = {
   RANGE = 3, -- {first, step}: elements by rule
   FUNCTION = 4, -- the function itself
   FORGET = 5, -- it is not needed any more
+  CALL = 6, -- the one argument of a call
 }
+local LOOKS <const> = mp.cpu_count() > 1 and 100 or 0 -- at an empty queue, before sleeping
 local KEPT <const> = 1 << 16 -- elements of a list that is kept for the next batch, at most
 local SPREAD <const>, TIMED <const> = 16, 32 -- added to the kind: elements are lists of arguments; time each one
 
@@ -111,15 +113,16 @@ local function count_results(...)
   return select("#", ...) == 1 and ... == true, ...
 end
 
-local function run_apply(worker, seq, f, args)
-  local function finish(none, ...)
-    if none then
-      return send_safely(worker, seq, RESULT.PACK, { n = 0 })
-    end
-    return send_call(worker, seq, ...)
+local function finish_call(worker, seq, none, ...)
+  if none then
+    return send_safely(worker, seq, RESULT.PACK, { n = 0 })
   end
+  return send_call(worker, seq, ...)
+end
+
+local function run_call(worker, seq, f, ...)
   worker.marks[MARK.ITEM] = 1
-  return finish(count_results(xpcall(f, worker.handler, table.unpack(args, 1, args.n))))
+  return finish_call(worker, seq, count_results(xpcall(f, worker.handler, ...)))
 end
 
 local function run_one(worker, seq, f, item)
@@ -204,8 +207,10 @@ local function run_task(worker, seq, f, kind, value, n)
   kind = kind & 15
   if kind == TASK.ONE then
     return run_one(worker, seq, f, value)
+  elseif kind == TASK.CALL then
+    return run_call(worker, seq, f, value)
   elseif kind == TASK.APPLY then
-    return run_apply(worker, seq, f, value)
+    return run_call(worker, seq, f, table.unpack(value, 1, value.n))
   elseif kind == TASK.RANGE then
     value = task_numbers(value[1], value[2], n)
   end
@@ -214,7 +219,20 @@ end
 
 -- The life of a worker ----------------------------------------------------------------------------
 
+-- The next message, as task_get gives it. After a task it is looked for a few times first: where one short call
+-- follows the other, a sleep between them would take longer than both.
+local function next_task(tasks, marks, place, looks)
+  for _ = 1, looks do
+    local seq, kind, extra, value, problem = task_get(tasks, 0, marks, place)
+    if seq or kind == "closed" then
+      return seq, kind, extra, value, problem
+    end
+  end
+  return task_get(tasks, nil, marks, place)
+end
+
 local function serve(worker, tasks)
+  local looks = 0
   local marks, functions = worker.marks, {}
   local list = {} -- for the elements of one batch after the other: fresh memory is slow
 
@@ -227,7 +245,7 @@ local function serve(worker, tasks)
 
   while true do
     -- Only memory that is out is raised; the message is marked as begun then.
-    local ok, seq, kind, extra, value, problem = pcall(task_get, tasks, nil, marks, place)
+    local ok, seq, kind, extra, value, problem = pcall(next_task, tasks, marks, place, looks)
     if not ok then
       send(worker, marks[MARK.SEQ], RESULT.UNDECODED, tostring(seq))
       return
@@ -244,6 +262,7 @@ local function serve(worker, tasks)
       send(worker, seq, RESULT.UNKNOWN, nil)
     else
       run_task(worker, seq, functions[extra >> 32], kind, value, extra & 0xffffffff)
+      looks = LOOKS
       if value == list then
         task_clear(list, extra & 0xffffffff)
       end

@@ -23,11 +23,14 @@
 #define SPIN_STEP 256u
 #define SPIN_MOST 512u
 #define SPIN_LEAST 64u
+/* Each so many times in vain it is tried at length once more: two who answer each other, and have both begun to
+ * sleep, find out that they need not. */
+#define SPIN_PROBE 16u
 
 bool lmp_spin(lmp_me *me, const uint32_t *word, uint32_t seen, bool soon) {
   uint32_t step = soon ? SPIN_FIRST : SPIN_STEP;
   if (me->a->cpus < 2) return false;
-  if (me->spin < SPIN_LEAST) me->spin = SPIN_MOST;
+  if (me->spin < SPIN_LEAST || me->naps % SPIN_PROBE == SPIN_PROBE - 1) me->spin = SPIN_MOST;
   for (uint32_t spent = 0; spent < me->spin; spent += step) {
     if (spent) step = step * 2 < SPIN_STEP ? step * 2 : SPIN_STEP;
     if (step > me->spin - spent) step = me->spin - spent;
@@ -38,6 +41,7 @@ bool lmp_spin(lmp_me *me, const uint32_t *word, uint32_t seen, bool soon) {
     }
   }
   me->spin = me->spin / 2 > SPIN_LEAST ? me->spin / 2 : SPIN_LEAST;
+  me->naps++;
   return false;
 }
 
