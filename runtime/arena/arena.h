@@ -89,7 +89,7 @@ struct lmp_me {
   uint32_t depth; /* internal locks held */
   uint32_t ntx;   /* entries of the transaction being written */
   uint32_t spin;  /* how long spinning for a peer lately paid */
-  uint32_t naps; /* of lmp_spin: how often it was in vain */
+  uint32_t naps;  /* of lmp_spin: how often it was in vain */
   bool asked;     /* it has put something since it last waited to get */
   uint32_t freed; /* spans' worth of bytes freed since it last looked for empty spans */
   uint32_t bell;  /* its bell's number + 1, 0: none yet */
