@@ -1,4 +1,4 @@
-/* lua/l_pool.c: tasks and results of lualib/luamp/pool.lua on their way, and the loop that runs a batch.
+/* lua/l_pool.c: tasks and results of lualib/luamp/pool/ on their way, and the loop that runs a batch.
  * SPDX-License-Identifier: MIT
  *
  *   core.task_put(queue, seq, tag, extra | marks, value, timeout [, root [, first, n]]) -> true | false, code

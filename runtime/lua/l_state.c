@@ -336,6 +336,22 @@ static void run_lualib(lua_State *L, const struct l_lualib *lib, int module, int
   lua_pop(L, 1);
 }
 
+/* core.load(prefix): runs the files of lualib whose names begin so; they are not run when the module is opened. */
+static int core_load(lua_State *L) {
+  size_t len;
+  const char *prefix = luaL_checklstring(L, 1, &len);
+  for (const struct l_lualib *lib = l_lualib; lib->name; lib++) {
+    if (strncmp(lib->name, prefix, len) == 0)
+      run_lualib(L, lib, lua_upvalueindex(1), lua_upvalueindex(2));
+  }
+  return 0;
+}
+
+/* luamp.name is a file of the module itself, luamp.part.name one of a part that is loaded later. */
+static bool is_part(const struct l_lualib *lib) {
+  return strchr(strchr(lib->name, '.') + 1, '.') != NULL;
+}
+
 LUAMP_API int luaopen_luamp(lua_State *L) {
   luaL_checkversion(L);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key) == LUA_TNIL) {
@@ -365,8 +381,13 @@ LUAMP_API int luaopen_luamp(lua_State *L) {
   int module = lua_gettop(L);
   l_process_core(L, st);
   l_pool_core(L, st);
-  for (const struct l_lualib *lib = l_lualib; lib->name; lib++)
-    run_lualib(L, lib, module, module + 1);
+  lua_pushvalue(L, module);
+  lua_pushvalue(L, module + 1);
+  lua_pushcclosure(L, core_load, 2);
+  lua_setfield(L, module + 1, "load");
+  for (const struct l_lualib *lib = l_lualib; lib->name; lib++) {
+    if (!is_part(lib)) run_lualib(L, lib, module, module + 1);
+  }
   lua_settop(L, module);
   return 1;
 }

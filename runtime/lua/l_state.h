@@ -138,7 +138,7 @@ void l_list_funcs(lua_State *L, int st);
 void l_wait_funcs(lua_State *L, int st);
 /* l_process_core: pushes the table of functions under lualib/luamp/process.lua. */
 void l_process_core(lua_State *L, int st);
-/* l_pool_core: adds what lualib/luamp/pool.lua needs to the table at the top. */
+/* l_pool_core: adds what lualib/luamp/pool/ needs to the table at the top. */
 void l_pool_core(lua_State *L, int st);
 /* l_constructor: adds `f` to the table at the top under all `names`, which end with NULL. */
 void l_constructor(lua_State *L, int st, lua_CFunction f, const char *const *names);

@@ -1,4 +1,4 @@
--- luamp.watch: the owner's side of a pool: results are taken, deaths and time-outs seen to.
+-- luamp.pool.watch: the owner's side of a pool: results are taken, deaths and time-outs seen to.
 -- SPDX-License-Identifier: MIT
 local mp, core = ...
 local crew, engine = core.crew, core.engine

@@ -1,4 +1,4 @@
--- luamp.engine: the owner's side of a pool: jobs become batches, batches go to workers, results come back.
+-- luamp.pool.engine: the owner's side of a pool: jobs become batches, batches go to workers, results come back.
 -- SPDX-License-Identifier: MIT
 --
 -- There is no thread: all of this happens in calls of the owner on the pool or its results, each of which goes on

@@ -1,4 +1,4 @@
--- luamp.steer: what a pool's owner does with it as a whole: start, resize, cancel, stop, count.
+-- luamp.pool.steer: what a pool's owner does with it as a whole: start, resize, cancel, stop, count.
 -- SPDX-License-Identifier: MIT
 local mp, core = ...
 local crew, engine = core.crew, core.engine

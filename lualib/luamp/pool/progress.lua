@@ -1,4 +1,4 @@
--- luamp.progress: how far a job of a pool is, shown on standard error.
+-- luamp.pool.progress: how far a job of a pool is, shown on standard error.
 -- SPDX-License-Identifier: MIT
 --
 -- On a terminal all jobs of the process that are under way have a line each, drawn together, in one write. What

@@ -1,4 +1,4 @@
--- luamp.source: where the elements of a pool's job come from.
+-- luamp.pool.source: where the elements of a pool's job come from.
 -- SPDX-License-Identifier: MIT
 --
 -- A source has `n`, the count of its elements (nil: not known), and take(self, first, job): the next elements,

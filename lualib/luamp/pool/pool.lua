@@ -1,4 +1,4 @@
--- luamp.pool: mp.Pool, its results and iterators.
+-- luamp.pool.pool: mp.Pool, its results and iterators.
 -- SPDX-License-Identifier: MIT
 local mp, core = ...
 local engine, source, progress = core.engine, core.source, core.progress

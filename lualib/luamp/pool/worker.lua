@@ -1,4 +1,4 @@
--- luamp.worker: what a worker process of a pool does.
+-- luamp.pool.worker: what a worker process of a pool does.
 -- SPDX-License-Identifier: MIT
 --
 -- Tasks come through a queue of the worker's own, so no idle worker holds anything that another one waits for.
@@ -45,7 +45,7 @@ local TOO_LARGE <const> = "the result is too large for the family's shared memor
 local function remote_traceback()
   local kept = {}
   for line in debug.traceback("", 3):gmatch("[^\n]+") do
-    if line:find("luamp.worker:", 1, true) then
+    if line:find("luamp.pool.worker:", 1, true) then
       break
     end
     kept[#kept + 1] = line

@@ -1,4 +1,4 @@
--- luamp.crew: the workers of a pool, as its owner sees them: who has which task, who is alive.
+-- luamp.pool.crew: the workers of a pool, as its owner sees them: who has which task, who is alive.
 -- SPDX-License-Identifier: MIT
 --
 -- A batch is what is sent at once: {job, first, n, kind, value, at, tries}; where the value is a list, the elements
