@@ -70,14 +70,18 @@ static void test_what_the_parent_knew_is_forgotten(void **state) {
       "assert(mp.current_process().pid == getpid())");
 }
 
+/* A sanitizer may have a thread of its own here, with which nothing can be forked. */
 static void test_in_a_child_of_ours(void **state) {
   (void)state;
   run("local pid = fork()\n"
       "if pid > 0 then return pid end\n"
+      "local probe, why = pcall(mp.spawn, print)\n"
+      "if not probe and why:find('several threads', 1, true) then return end\n"
+      "assert(probe, why)\n"
       "local p = mp.spawn(function()\n"
       "  local me = mp.current_process()\n"
-      "  assert(me.pid == getpid() and me.name == 'Process-1', me.name)\n"
-      "  assert(mp.Process(print).name == 'Process-1:1')\n"
+      "  assert(me.pid == getpid() and me.name == 'Process-2', me.name)\n"
+      "  assert(mp.Process(print).name == 'Process-2:1')\n"
       "end)\n"
       "assert(p:join() and p.exitcode == 0)");
 }
