@@ -159,7 +159,7 @@ static bool head_read(lua_Integer x[HEAD], const lmp_in *in) {
 
 /* Pushes the integers of a message, and finds its value. */
 static void push_head(lua_State *L, const lmp_in *in, const uint8_t **p, size_t *len) {
-  lua_Integer x[HEAD];
+  lua_Integer x[HEAD] = {0};
   if (!head_read(x, in)) luaL_error(L, "damaged message of a pool");
   for (int i = 0; i < HEAD; i++) lua_pushinteger(L, x[i]);
   *p = in->data + HEAD_MESSAGE;

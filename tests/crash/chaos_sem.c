@@ -431,8 +431,9 @@ int main(int argc, char **argv) {
          s->errors, s->error);
   qsort(felt, nfelt, sizeof *felt, by_size);
   if (nfelt) {
+    uint32_t middle = nfelt / 2;
     printf("%u deaths felt after %.1f ms (median), %.1f ms (at most)\n", nfelt,
-           (double)felt[nfelt / 2] / 1e6, (double)felt[nfelt - 1] / 1e6);
+           (double)felt[middle] / 1e6, (double)felt[nfelt - 1] / 1e6);
   }
   return s->errors != 0;
 }

@@ -280,8 +280,8 @@ describe("a pool", function()
 
   it("works through an endless input in constant memory", function()
     local seconds <const> = tonumber(os.getenv("LUAMP_SECONDS")) or 1
-    local function rss()
-      return tonumber(support.read("/proc/self/statm"):match("^%d+ (%d+)")) * 4096
+    local function rss() -- a sanitizer keeps what was freed for a while
+      return support.sanitized() and 0 or tonumber(support.read("/proc/self/statm"):match("^%d+ (%d+)")) * 4096
     end
     with_pool({processes = 2}, function(pool)
       local i, n, most, first = 0, 0, 0, nil
