@@ -34,6 +34,7 @@ enum { LOCK, RLOCK, COND, THINGS };
 typedef struct shared {
   uint32_t stop, errors, inside[THINGS], told;
   uint32_t quiet, idle[WORKERS]; /* nobody begins anything; who has seen it */
+  uint32_t there[WORKERS];       /* it is in the family */
   uint32_t timed;                /* waiters for tokens may have a deadline */
   uint32_t only, began;          /* one giver alone gives, worker + 1; it is about to */
   uint32_t give;                 /* tokens that are still to be given */
@@ -164,16 +165,31 @@ static void be_idle(unsigned worker) {
   lmp_store_rel32(&s->idle[worker], 0);
 }
 
+/* Until the worker is in the family. One that is killed on its way in keeps its slot for a while, and there are few here;
+ * chaos.c kills such. */
+static void wait_for(unsigned worker) {
+  uint64_t end = lmp_os_now() + stall;
+  while (!lmp_load_acq32(&s->there[worker]) && lmp_os_now() < end) {
+    lmp_os_sleep(lmp_os_now() + 20 * LMP_USEC);
+  }
+  must(lmp_load_acq32(&s->there[worker]), "a worker does not come");
+}
+
 static pid_t start(unsigned what, unsigned worker) {
   fflush(NULL);
   seed += 77;
   lmp_store_rel32(&s->idle[worker], 0);
+  lmp_store_rel32(&s->there[worker], 0);
   pid_t pid = fork();
   must(pid >= 0, "fork");
-  if (pid) return pid;
+  if (pid) {
+    wait_for(worker);
+    return pid;
+  }
   lmp_obj_forget(&a);
   enter();
   for (unsigned i = 0; i < THINGS; i++) must(!lmp_obj_hold(&me, things[i]), "hold");
+  lmp_store_rel32(&s->there[worker], 1);
   while (!lmp_load_acq32(&s->stop)) {
     if (what == COND) {
       if (worker < GIVERS) {

@@ -32,6 +32,7 @@
 typedef struct shared {
   uint32_t stop, errors, holder, hold, held;
   uint32_t quiet, idle[WORKERS];   /* nobody begins anything; who has seen it */
+  uint32_t there[WORKERS];         /* it is in the family */
   uint32_t give, began;            /* signals that worker 0 is to give; it is about to */
   uint32_t round, passed[WORKERS]; /* of an event; the last one that a worker came through */
   uint32_t pulse;                  /* the event is set and cleared all the time */
@@ -187,17 +188,32 @@ static const struct use {
             {"event", use_event, event_round},
             {"barrier", use_barrier, barrier_round}};
 
+/* Until the worker is in the family. One that is killed on its way in keeps its slot for a while, and there are few here;
+ * chaos.c kills such. */
+static void wait_for(unsigned worker) {
+  uint64_t end = lmp_os_now() + stall;
+  while (!lmp_load_acq32(&s->there[worker]) && lmp_os_now() < end) {
+    lmp_os_sleep(lmp_os_now() + 20 * LMP_USEC);
+  }
+  must(lmp_load_acq32(&s->there[worker]), "a worker does not come");
+}
+
 static pid_t start(const struct use *u, unsigned worker) {
   fflush(NULL);
   seed += 77;
   lmp_store_rel32(&s->idle[worker], 0);
   lmp_store_rel32(&s->passed[worker], 0);
+  lmp_store_rel32(&s->there[worker], 0);
   pid_t pid = fork();
   must(pid >= 0, "fork");
-  if (pid) return pid;
+  if (pid) {
+    wait_for(worker);
+    return pid;
+  }
   lmp_obj_forget(&a);
   enter();
   if (lmp_obj_hold(&me, h) || lmp_obj_hold(&me, one)) _exit(3);
+  lmp_store_rel32(&s->there[worker], 1);
   while (!lmp_load_acq32(&s->stop)) {
     u->use(worker);
     moved();
