@@ -27,7 +27,7 @@ return {
     },
     floors = {
       { "luamp, serial", at_most = 1 / 1.8, text = "1/1.8" },
-      { "python Pool", at_most = 1 },
+      { "python Pool", at_most = 1, text = "1" },
     },
   },
   row("Pchunk1", "map of tiny tasks, one at a time", "tasks/s", "chunk1", 100000, 20000, { at_least = 15 }),
