@@ -25,6 +25,16 @@ local SIGNALS <const> = {
 
 local crew = {}
 
+-- crew.remove: takes `x` out of the list, once, if it is there.
+function crew.remove(list, x)
+  for i, other in ipairs(list) do
+    if other == x then
+      table.remove(list, i)
+      return
+    end
+  end
+end
+
 -- Starting ----------------------------------------------------------------------------------------
 
 -- Starts one more worker. Raises what keeps a process from being started.
@@ -166,12 +176,7 @@ end
 -- The worker will not know, or does not know, a function that it was sent.
 function crew.unknown(worker, id)
   worker.known[id] = nil
-  for i, other in ipairs(worker.known_list) do
-    if other == id then
-      table.remove(worker.known_list, i)
-      break
-    end
-  end
+  crew.remove(worker.known_list, id)
 end
 
 -- Takes up to `most` batches that the worker has not begun back out of its queue, oldest first. A function between
@@ -212,15 +217,11 @@ end
 -- How the worker, which is dead, ended, for people.
 function crew.death_of(worker)
   local code, how = worker.process.exitcode, worker.cause
-  if how then -- it said so itself
-    return ("worker '%s' (pid %d) died: %s"):format(worker.name, worker.pid, how)
-  elseif code and code < 0 then
+  if not how and code and code < 0 then
     local name = SIGNALS[-code]
     how = ("killed by signal %d%s"):format(-code, name and " (" .. name .. ")" or "")
-  elseif code then
-    how = ("exited with status %d"):format(code)
-  else
-    how = "how is not known"
+  elseif not how then -- else it said so itself
+    how = code and ("exited with status %d"):format(code) or "how is not known"
   end
   return ("worker '%s' (pid %d) died: %s"):format(worker.name, worker.pid, how)
 end
@@ -228,12 +229,7 @@ end
 -- Removes a worker that is dead. Returns what it had: the batches that it had not begun, the one that it had (nil:
 -- none), and the element that it was at (0: before the first).
 function crew.bury(pool, worker)
-  for i, other in ipairs(pool.workers) do
-    if other == worker then
-      table.remove(pool.workers, i)
-      break
-    end
-  end
+  crew.remove(pool.workers, worker)
   pool.watched = nil
   local seq, begun = worker.marks[MARK.SEQ], nil
   local left = crew.take_back(pool, worker, math.huge)

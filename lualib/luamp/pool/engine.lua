@@ -25,22 +25,13 @@ end
 
 -- Delivering --------------------------------------------------------------------------------------
 
-local function remove(list, x)
-  for i, other in ipairs(list) do
-    if other == x then
-      table.remove(list, i)
-      return
-    end
-  end
-end
-
 local function complete(pool, job)
   job.done, pool.news = true, true
   if job.timeout then
     pool.timed = pool.timed - 1
   end
   if job.progress then
-    remove(pool.shown, job)
+    crew.remove(pool.shown, job)
     job.progress:finish(job.got)
   end
   if job.callback or job.error_callback then
@@ -131,7 +122,7 @@ end
 -- Nothing more is fed to the workers of a job.
 function engine.stop_feeding(pool, job)
   job.exhausted = true
-  remove(pool.feeds, job)
+  crew.remove(pool.feeds, job)
 end
 
 -- The jobs that are not done: by E1 each has something in one of these places.
